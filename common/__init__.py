@@ -1,0 +1,1 @@
+"""What the transfer scripts share: skeletons, cameras, loaders, the diffusion lifter and its adaptation."""

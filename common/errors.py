@@ -1,0 +1,23 @@
+"""How the scripts tell a user that the input is wrong."""
+
+import sys
+from collections.abc import Callable
+
+
+class InputError(Exception):
+    """Something the user gave cannot be used.
+
+    The message is one plain line: what is wrong, where, what was expected, what was found, how to mend it.
+    """
+
+
+def run_script(main: Callable[[], None]) -> None:
+    """Run a script's `main`: an `InputError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130."""
+    try:
+        main()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; continue with --resume", file=sys.stderr)
+        sys.exit(130)

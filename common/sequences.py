@@ -1,0 +1,46 @@
+"""One video of one person, with or without 3D labels."""
+
+from dataclasses import dataclass, replace
+
+import torch
+
+
+@dataclass(frozen=True)
+class Sequence:
+    """One person seen by one camera, Human3.6M-17 joints.
+
+    Attributes:
+        keypoints: (F, 17, 2) normalised screen coordinates.
+        intrinsics: (9,) fx fy cx cy k1 k2 k3 p1 p2 in normalised screen coordinates, see `common.camera`.
+        width, height: the image, pixels.
+        pose: (F, 17, 3) metres, camera axes, relative to the root; None where the split hides the labels.
+        trajectory: (F, 3) metres, the root in the camera's frame; None likewise.
+    """
+
+    subject: str
+    action: str
+    camera: str
+    keypoints: torch.Tensor
+    intrinsics: torch.Tensor
+    width: int
+    height: int
+    pose: torch.Tensor | None = None
+    trajectory: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.keypoints)
+
+    def unlabelled(self) -> "Sequence":
+        """The same video without its 3D: what adaptation is given."""
+        return replace(self, pose=None, trajectory=None)
+
+    def downsampled(self, factor: int) -> "Sequence":
+        """Every `factor`-th frame."""
+        if factor == 1:
+            return self
+        return replace(
+            self,
+            keypoints=self.keypoints[::factor],
+            pose=None if self.pose is None else self.pose[::factor],
+            trajectory=None if self.trajectory is None else self.trajectory[::factor],
+        )
