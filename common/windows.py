@@ -29,7 +29,7 @@ def split(sequence: torch.Tensor, frames: int) -> torch.Tensor:
 
 
 def stitch(windows: torch.Tensor, length: int) -> torch.Tensor:
-    """The inverse of `split`: (W, frames, ...) -> (length, ...). Every frame comes from the first window that has it."""
+    """The inverse of `split`: (W, frames, ...) -> (length, ...). A frame in two windows comes from the first."""
     indices = window_indices(length, windows.shape[1])
     if len(indices) != len(windows):
         raise ValueError(f"{length} frames make {len(indices)} windows of {windows.shape[1]}, not {len(windows)}")
