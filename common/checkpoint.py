@@ -1,0 +1,251 @@
+"""Checkpoints: one schema, written and read here; released D3DP and PoSynDA files are read too.
+
+A checkpoint is a dict of tensors and plain values: `epoch`, `lr`, `optimizer`, `model_pos` (the lifter's weights under
+`pose_estimator.`, plain even when they were trained with LoRA) as in D3DP, and our own `config` (what the weights do
+not tell: heads, timesteps, scale), `about` (stage, data, whether synthetic, seed) and `training` (what resuming needs).
+"""
+
+import hashlib
+import os
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common.errors import InputError
+from common.lifter import Lifter
+from common.lora import LoRALinear
+from common.mixste import HEADS, MixSTE
+
+_ESTIMATOR = "pose_estimator."
+# What released checkpoints hold beside the denoiser: numbers of the schedule, recomputed here.
+_SCHEDULE_BUFFERS = {
+    "betas", "alphas_cumprod", "alphas_cumprod_prev", "sqrt_alphas_cumprod", "sqrt_one_minus_alphas_cumprod",
+    "log_one_minus_alphas_cumprod", "sqrt_recip_alphas_cumprod", "sqrt_recipm1_alphas_cumprod", "posterior_variance",
+    "posterior_log_variance_clipped", "posterior_mean_coef1", "posterior_mean_coef2",
+}  # fmt: skip
+_REFINER = "model_weight"  # a second network in released PoSynDA checkpoints, not part of the lifter
+_ADAPTER = "lora_adapter"
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    torch.save(content, partial)
+    os.replace(partial, path)
+
+
+def save_checkpoint(
+    path: Path,
+    lifter: Lifter,
+    epoch: int,
+    lr: float,
+    about: dict[str, Any],
+    optimizer: dict[str, Any] | None = None,
+    training: dict[str, Any] | None = None,
+) -> None:
+    """Write a lifter, LoRA merged, and what goes with it. The file appears whole or not at all.
+
+    Args:
+        about: plain values that say where the weights come from.
+        optimizer, training: state for resuming, tensors and plain values only.
+    """
+    estimator = lifter.pose_estimator
+    content = {
+        "epoch": epoch,
+        "lr": lr,
+        "optimizer": optimizer,
+        "model_pos": {_ESTIMATOR + name: value.cpu() for name, value in plain_weights(estimator).items()},
+        "config": {
+            "heads": estimator.heads,
+            "timesteps": lifter.diffusion.timesteps,
+            "scale": lifter.diffusion.scale,
+        },
+        "about": about,
+        "training": training,
+    }
+    _write(path, content)
+
+
+def read_checkpoint(path: Path | str) -> dict[str, Any]:
+    """The content of a checkpoint file, tensors on the CPU. Code in the file is never run.
+
+    Raises:
+        InputError: no such file, not a checkpoint, or a file that carries anything but tensors and plain values.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        culprit = re.search(r"(?:GLOBAL|Unsupported global|global) '?([\w.]+)", str(error))
+        found = f"it asks for {culprit[1]}" if culprit else "it cannot be read as tensors and plain values"
+        raise InputError(f"{path}: refused, {found}; nothing in it was run; use a checkpoint you trust") from None
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path}: not a checkpoint, or damaged ({reason}); copy or train it again") from None
+    if not isinstance(content, dict) or not isinstance(content.get("model_pos", content.get(_ADAPTER)), dict):
+        found = sorted(content) if isinstance(content, dict) else type(content).__name__
+        raise InputError(f"{path}: expected a checkpoint with 'model_pos', found {found}")
+    return content
+
+
+def plain_weights(estimator: MixSTE) -> dict[str, torch.Tensor]:
+    """The denoiser's state dict with low-rank updates folded in: the names of a denoiser that never had any."""
+    weights = {}
+    for name, module in estimator.named_modules():
+        if isinstance(module, LoRALinear):
+            weights |= {f"{name}.{key}": value for key, value in module.merged().state_dict().items()}
+    rest = {name: value for name, value in estimator.state_dict().items() if not _in_lora(name)}
+    return {name: value.detach() for name, value in (rest | weights).items()}
+
+
+def _in_lora(name: str) -> bool:
+    return any(part in name for part in (".linear.", ".lora_up.", ".lora_down."))
+
+
+def _merge_released_lora(weights: dict[str, torch.Tensor], path: Path) -> dict[str, torch.Tensor]:
+    """Fold `x.linear`, `x.lora_up`, `x.lora_down` (scale 1, as released) into `x`."""
+    merged = {name: value for name, value in weights.items() if not _in_lora(name)}
+    layers = {
+        name.split(part)[0] for part in (".linear.", ".lora_up.", ".lora_down.") for name in weights if part in name
+    }
+    for layer in layers:
+        parts = [f"{layer}.{part}.weight" for part in ("linear", "lora_up", "lora_down")]
+        absent = [part for part in parts if part not in weights]
+        if absent:
+            raise InputError(f"{path}: its tensor {absent[0]} is missing")
+        linear, up, down = (weights[part] for part in parts)
+        if up.shape != (linear.shape[0], down.shape[0]) or down.shape[1] != linear.shape[1]:
+            raise InputError(
+                f"{path}: the shapes of {parts[1]} {tuple(up.shape)} and {parts[2]} {tuple(down.shape)} "
+                f"do not fit {parts[0]} {tuple(linear.shape)}"
+            )
+        merged[f"{layer}.weight"] = linear + up @ down
+        if f"{layer}.linear.bias" in weights:
+            merged[f"{layer}.bias"] = weights[f"{layer}.linear.bias"]
+    return merged
+
+
+def load_lifter(path: Path | str, device: str | torch.device = "cpu") -> Lifter:
+    """A lifter from one of our checkpoints or a released D3DP or PoSynDA one, in evaluation mode.
+
+    Frames, joints, width, depth, MLP width and diffusion steps are read from the weights. The joint refiner of
+    released PoSynDA checkpoints is left out, with a line that says so.
+
+    Raises:
+        InputError: see `read_checkpoint`; or a tensor is missing, extra, misshapen or not finite, named.
+    """
+    path = Path(path)
+    content = read_checkpoint(path)
+    if "model_pos" not in content:
+        raise InputError(f"{path}: a LoRA adapter, not a whole model; load it with load_adapter on its base")
+    if _REFINER in content:
+        print(f"{path}: its '{_REFINER}' (a joint refiner) is not part of the lifter and is left out")
+    named = {name.removeprefix("module."): value for name, value in content["model_pos"].items()}
+    for name, value in named.items():
+        if not isinstance(value, torch.Tensor):
+            raise InputError(f"{path}: {name} is {type(value).__name__}, expected a tensor")
+        if not name.startswith(_ESTIMATOR) and name not in _SCHEDULE_BUFFERS:
+            raise InputError(f"{path}: its tensor {name} does not belong to a lifter")
+    weights = {name.removeprefix(_ESTIMATOR): v for name, v in named.items() if name.startswith(_ESTIMATOR)}
+    weights = _merge_released_lora(weights, path)
+
+    config = content.get("config", {})
+    timesteps = config.get("timesteps", len(named["betas"]) if "betas" in named else 1000)
+    estimator = _estimator_like(weights, config.get("heads", HEADS), path)
+    _load_exactly(estimator, weights, path)
+    return Lifter(estimator, timesteps, config.get("scale", 1.0)).eval().to(device)
+
+
+def _estimator_like(weights: dict[str, torch.Tensor], heads: int, path: Path) -> MixSTE:
+    """A denoiser of the size the weights show."""
+
+    def shape(name: str, dimensions: int) -> torch.Size:
+        if name not in weights:
+            raise InputError(f"{path}: its tensor {_ESTIMATOR}{name} is missing")
+        if weights[name].ndim != dimensions:
+            raise InputError(
+                f"{path}: {_ESTIMATOR}{name} has shape {tuple(weights[name].shape)}, expected {dimensions} dimensions"
+            )
+        return weights[name].shape
+
+    _, joints, width = shape("Spatial_pos_embed", 3)
+    _, frames, _ = shape("Temporal_pos_embed", 3)
+    mlp_width, _ = shape("STEblocks.0.mlp.fc1.weight", 2)
+    depth = 1 + max(int(name.split(".")[1]) for name in weights if re.match(r"[ST]TEblocks\.\d+\.", name))
+    if width % heads or width % 2:
+        raise InputError(f"{path}: {_ESTIMATOR}Spatial_pos_embed has width {width}, which {heads} heads do not divide")
+    return MixSTE(frames, joints, width, depth, heads, mlp_width)
+
+
+def _load_exactly(module: torch.nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
+    expected = module.state_dict()
+    for problem, names in (
+        ("is missing", expected.keys() - weights.keys()),
+        ("does not belong to a lifter of this size", weights.keys() - expected.keys()),
+    ):
+        if names:
+            raise InputError(f"{path}: its tensor {_ESTIMATOR}{min(names)} {problem}")
+    for name, value in weights.items():
+        if value.shape != expected[name].shape:
+            raise InputError(
+                f"{path}: {_ESTIMATOR}{name} has shape {tuple(value.shape)}, expected {tuple(expected[name].shape)}"
+            )
+        if not torch.isfinite(value).all():
+            raise InputError(f"{path}: {_ESTIMATOR}{name} holds NaN or infinity")
+    module.load_state_dict(weights)
+
+
+def weights_hash(lifter: Lifter) -> str:
+    """SHA-256 over the lifter's plain weights, name by name; the same however the file was written."""
+    digest = hashlib.sha256()
+    for name, value in sorted(plain_weights(lifter.pose_estimator).items()):
+        digest.update(name.encode())
+        digest.update(value.cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_adapter(path: Path, lifter: Lifter, base_hash: str) -> None:
+    """Write only the low-rank matrices of a lifter that has them, their rank and the hash of their base's weights."""
+    updates = {n: m for n, m in lifter.pose_estimator.named_modules() if isinstance(m, LoRALinear)}
+    if not updates:
+        raise ValueError("this lifter has no low-rank updates")
+    tensors = {
+        f"{name}.{part}.weight": getattr(module, part).weight.detach().cpu()
+        for name, module in updates.items()
+        for part in ("lora_down", "lora_up")
+    }
+    first = next(iter(updates.values()))
+    rank = first.lora_down.out_features
+    _write(path, {_ADAPTER: tensors, "rank": rank, "scale": first.scale, "base_sha256": base_hash})
+
+
+def load_adapter(path: Path | str, base: Lifter) -> None:
+    """Fold an adapter into the base lifter it was trained on, in place.
+
+    Raises:
+        InputError: see `read_checkpoint`; or the adapter belongs to another base or other layers.
+    """
+    path = Path(path)
+    content = read_checkpoint(path)
+    if _ADAPTER not in content:
+        raise InputError(f"{path}: a whole model, not a LoRA adapter; load it with load_lifter")
+    found = weights_hash(base)
+    if content["base_sha256"] != found:
+        raise InputError(
+            f"{path}: made for the base with hash {content['base_sha256'][:12]}, this base has {found[:12]}; "
+            "give the source checkpoint it was trained from"
+        )
+    weights = plain_weights(base.pose_estimator)
+    for name, down in content[_ADAPTER].items():
+        if name.endswith(".lora_down.weight"):
+            layer = name.removesuffix(".lora_down.weight")
+            up = content[_ADAPTER].get(f"{layer}.lora_up.weight")
+            if up is None or f"{layer}.weight" not in weights:
+                raise InputError(f"{path}: its low-rank update of {layer} fits no layer of the base")
+            weights[f"{layer}.weight"] = weights[f"{layer}.weight"] + content["scale"] * up @ down
+    _load_exactly(base.pose_estimator, weights, path)

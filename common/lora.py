@@ -1,0 +1,56 @@
+"""Low-rank adaptation of the attention layers (LoRA, Hu et al., ICLR 2022)."""
+
+import torch
+from torch import nn
+
+from common.mixste import Attention, MixSTE
+
+
+class LoRALinear(nn.Module):
+    """A frozen linear layer plus a trained low-rank update: W x + b + scale * up(down(x)).
+
+    `lora_up` starts at zero, so that nothing changes before the first step; `lora_down` at N(0, 1 / rank).
+    """
+
+    def __init__(self, linear: nn.Linear, rank: int, scale: float = 1.0):
+        super().__init__()
+        self.linear = linear.requires_grad_(False)
+        self.scale = scale
+        options = {"bias": False, "device": linear.weight.device, "dtype": linear.weight.dtype}
+        self.lora_down = nn.Linear(linear.in_features, rank, **options)
+        self.lora_up = nn.Linear(rank, linear.out_features, **options)
+        nn.init.normal_(self.lora_down.weight, std=1 / rank)
+        nn.init.zeros_(self.lora_up.weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x) + self.scale * self.lora_up(self.lora_down(x))
+
+    def delta_weight(self) -> torch.Tensor:
+        """What the update adds to the linear layer's weight, (out, in)."""
+        return self.scale * self.lora_up.weight @ self.lora_down.weight
+
+    @torch.no_grad()
+    def merged(self) -> nn.Linear:
+        """The plain linear layer that computes the same."""
+        linear = nn.Linear(self.linear.in_features, self.linear.out_features, bias=self.linear.bias is not None)
+        linear.to(self.linear.weight)
+        linear.weight.copy_(self.linear.weight + self.delta_weight())
+        if linear.bias is not None:
+            linear.bias.copy_(self.linear.bias)
+        return linear
+
+
+def add_lora(model: MixSTE, rank: int, scale: float = 1.0) -> None:
+    """Freeze a denoiser and give qkv and proj of every attention layer a low-rank update, in place."""
+    model.requires_grad_(False)
+    for module in [m for m in model.modules() if isinstance(m, Attention)]:
+        module.qkv = LoRALinear(module.qkv, rank, scale)
+        module.proj = LoRALinear(module.proj, rank, scale)
+
+
+def merge_lora(model: MixSTE) -> None:
+    """Fold every low-rank update into its layer, in place: a plain denoiser again, all of it trainable."""
+    for module in [m for m in model.modules() if isinstance(m, Attention)]:
+        module.qkv = module.qkv.merged()
+        module.proj = module.proj.merged()
+    model.requires_grad_(True)
