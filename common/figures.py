@@ -75,7 +75,7 @@ def draw_pose_3d(ax: "Axes", pose: np.ndarray, world: bool = False, width: float
     ax.set_xlim(centre[0] - half, centre[0] + half)
     ax.set_ylim(centre[1] - half, centre[1] + half)
     ax.set_zlim(centre[2] - half, centre[2] + half)
-    ax.set_box_aspect((1, 1, 1))
+    ax.set_box_aspect((1, 1, 1), zoom=1.5)  # the room that ticks would need
     ax.set_axis_off()
 
 
