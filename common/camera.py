@@ -73,7 +73,8 @@ def h36m_cameras(subject: str) -> list[Camera]:
 
 def normalise(pixels: torch.Tensor, width: int, height: int) -> torch.Tensor:
     """Pixels (..., 2) -> normalised screen coordinates (..., 2): p / w * 2 - [1, h / w]."""
-    return pixels / width * 2 - pixels.new_tensor([1, height / width])
+    scaled = pixels / width * 2  # a float even where the pixels are whole numbers
+    return scaled - scaled.new_tensor([1, height / width])
 
 
 def denormalise(points: torch.Tensor, width: int, height: int) -> torch.Tensor:

@@ -41,6 +41,10 @@ class Batch:
             trajectory=move(self.trajectory),
         )
 
+    def first(self, count: int) -> "Batch":
+        """The first clips."""
+        return Batch(*(None if x is None else x[:count] for x in vars(self).values()))
+
     def mirrored(self, chosen: torch.Tensor) -> "Batch":
         """The batch with the clips where `chosen` (B,) is true replaced by their mirror image, camera included."""
 
@@ -62,16 +66,18 @@ class Batch:
 class Clips:
     """Clips of `frames` frames from a list of sequences, all labelled or all unlabelled.
 
-    An epoch has as many clips as the sequences have windows; each clip starts at a random frame of its sequence.
+    An epoch has as many clips as the sequences have windows; each clip starts at a random frame of its sequence and
+    takes every `step`-th frame from there.
     """
 
-    def __init__(self, sequences: list[Sequence], frames: int):
+    def __init__(self, sequences: list[Sequence], frames: int, step: int = 1):
         if not sequences:
             raise ValueError("no sequences to draw clips from")
-        self.sequences, self.frames = sequences, frames
-        self._sequence_of_window = torch.tensor(
-            [i for i, s in enumerate(sequences) for _ in range(len(window_indices(len(s), frames)))]
-        )
+        if len({s.pose is None for s in sequences}) > 1:
+            raise ValueError("some sequences carry labels and some do not; draw clips from each kind by itself")
+        self.sequences, self.frames, self.step = sequences, frames, step
+        windows = [len(window_indices(-(-len(s) // step), frames)) for s in sequences]
+        self._sequence_of_window = torch.tensor([i for i, count in enumerate(windows) for _ in range(count)])
 
     def __len__(self) -> int:
         return len(self._sequence_of_window)
@@ -94,11 +100,11 @@ class Clips:
 
     def _batch(self, chosen: list[int], generator: torch.Generator, flip: bool) -> Batch:
         sequences = [self.sequences[i] for i in chosen]
-        latest = torch.tensor([max(len(s) - self.frames, 0) for s in sequences])
+        span = (self.frames - 1) * self.step + 1
+        latest = torch.tensor([max(len(s) - span, 0) for s in sequences])
         starts = (torch.rand(len(chosen), generator=generator) * (latest + 1)).long()
-        frames = [
-            (start + torch.arange(self.frames)).clamp(max=len(s) - 1) for start, s in zip(starts.tolist(), sequences)
-        ]
+        offsets = torch.arange(0, span, self.step)
+        frames = [(start + offsets).clamp(max=len(s) - 1) for start, s in zip(starts.tolist(), sequences)]
         labelled = sequences[0].pose is not None
 
         batch = Batch(

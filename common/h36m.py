@@ -17,6 +17,7 @@ from common.skeleton import H36M_17, H36M_32, convert
 
 FILE_3D = "data_3d_h36m.npz"
 FILE_2D = "data_2d_h36m_{}.npz"
+FRAME_RATE = 50  # of the motion capture and, after cutting, of the videos
 JOINTS = len(H36M_17.joints)
 UNLABELLED = "Human3.6M-layout files without a provenance entry (taken as the user's own)"
 # The one video that releases of the data set are known to lack or to have damaged.

@@ -23,13 +23,14 @@ def solve_root(
     Args:
         pose: (..., J, 3) metres relative to the root.
         rays: (..., J, 2) ideal rays, see `common.camera.undistort`.
-        weights: (..., J) non-negative, the detector's confidence for example.
+        weights: (..., J) non-negative, the detector's confidence for example; where all are zero they count alike.
 
     Returns:
         (..., 3) metres in the camera's frame, at least `NEAREST_ROOT` in front of it.
     """
     if weights is None:
         weights = torch.ones_like(pose[..., 0])
+    weights = weights.clamp_min(torch.finfo(weights.dtype).eps)
     root = _least_squares_root(pose, rays, weights)
     if not reweight:
         return root

@@ -4,7 +4,6 @@ Parameter names are those of the released D3DP checkpoints, so that both kinds o
 """
 
 import math
-from functools import partial
 
 import torch
 from einops import rearrange
@@ -15,6 +14,7 @@ from torch.nn import functional as F
 BLOCK_NORM_EPS = 1e-6
 HEADS = 8
 DROP_PATH = 0.1
+EMBEDDING_STD = 0.5
 
 
 class Attention(nn.Module):
@@ -35,13 +35,13 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """A pre-norm transformer block, (N, tokens, C) -> (N, tokens, C)."""
 
-    def __init__(self, width: int, heads: int, mlp_width: int, drop_path: float):
+    def __init__(self, width: int, heads: int, mlp_width: int):
         super().__init__()
         self.norm1 = nn.LayerNorm(width, eps=BLOCK_NORM_EPS)
         self.attn = Attention(width, heads)
         self.norm2 = nn.LayerNorm(width, eps=BLOCK_NORM_EPS)
         self.mlp = Mlp(width, mlp_width)
-        self.drop_path = DropPath(drop_path)
+        self.drop_path = DropPath()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         x = x + self.drop_path(self.attn(self.norm1(x)))
@@ -91,18 +91,24 @@ class MixSTE(nn.Module):
         self.heads, self.mlp_width = heads, mlp_width
 
         self.Spatial_patch_to_embedding = nn.Linear(2 + 3, width)
-        self.Spatial_pos_embed = nn.Parameter(torch.zeros(1, joints, width))
-        self.Temporal_pos_embed = nn.Parameter(torch.zeros(1, frames, width))
+        # Not zeros as in MixSTE: joints told apart from the first step shorten the plateau at the start of training.
+        self.Spatial_pos_embed = nn.Parameter(EMBEDDING_STD * torch.randn(1, joints, width))
+        self.Temporal_pos_embed = nn.Parameter(EMBEDDING_STD * torch.randn(1, frames, width))
         self.time_mlp = nn.Sequential(
             SinusoidalEmbedding(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width)
         )
-        rates = torch.linspace(0, drop_path, depth).tolist()
-        block = partial(Block, width, heads, mlp_width)
-        self.STEblocks = nn.ModuleList(block(rate) for rate in rates)
-        self.TTEblocks = nn.ModuleList(block(rate) for rate in rates)
+        self.STEblocks = nn.ModuleList(Block(width, heads, mlp_width) for _ in range(depth))
+        self.TTEblocks = nn.ModuleList(Block(width, heads, mlp_width) for _ in range(depth))
+        self.set_drop_path(drop_path)
         self.Spatial_norm = nn.LayerNorm(width, eps=BLOCK_NORM_EPS)
         self.Temporal_norm = nn.LayerNorm(width, eps=BLOCK_NORM_EPS)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 3))
+
+    def set_drop_path(self, last: float) -> None:
+        """Set the stochastic depth, rising linearly from 0 in the first pair to `last`."""
+        for rate, *pair in zip(torch.linspace(0, last, self.depth).tolist(), self.STEblocks, self.TTEblocks):
+            for block in pair:
+                block.drop_path.drop_prob = rate
 
     def forward(self, x_2d: torch.Tensor, x_3d: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """

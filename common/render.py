@@ -1,13 +1,20 @@
 """Animations of poses beside the keypoints they were lifted from, for `--render`."""
 
 import os
+from argparse import Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from common.camera import denormalise
 from common.errors import InputError
+from common.evaluation import Sampling, aggregate, hypothesise
 from common.figures import bone_segments, draw_pose_2d, draw_pose_3d
+from common.h36m import FRAME_RATE
+from common.lifter import Lifter
+from common.report import TITLES
+from common.sequences import Sequence
 
 if TYPE_CHECKING:
     from matplotlib.animation import AbstractMovieWriter
@@ -134,3 +141,32 @@ def _set_up_3d(ax: "Axes", name: str, pose: np.ndarray, all_poses: np.ndarray) -
     ax.set_box_aspect((1, 1, 1), zoom=1.2)
     ax.view_init(ELEVATION, AZIMUTH)
     ax.set_title(name)
+
+
+def render_sequence(
+    models: dict[str, Lifter], reported: list[Sequence], sampling: Sampling, synthetic: bool, args: Namespace
+) -> None:
+    """Draw one reported video: the 2D, every model's pose (J-Agg) and the label."""
+    subject = args.viz_subject or reported[0].subject
+    videos = [s for s in reported if s.subject == subject and args.viz_action in (None, s.action)]
+    videos = [s for s in videos if s.action == videos[0].action]
+    if not 0 <= args.viz_camera < len(videos):
+        found = sorted({f"{s.subject} {s.action}" for s in reported})
+        raise InputError(
+            f"--render: no video of {subject} {args.viz_action or ''} camera {args.viz_camera}; "
+            f"there are cameras 0 to 3 of {', '.join(found)}"
+        )
+    video = videos[args.viz_camera]
+    poses = {}
+    for name, model in models.items():
+        ((_, hypotheses),) = hypothesise(model, [video], sampling)
+        poses[TITLES[name]] = aggregate(hypotheses[:, -1], video, args.root)[0]["J_Agg"].numpy()
+    poses["ground truth"] = video.pose.numpy()
+    output = args.viz_output or args.checkpoint / "render.gif"
+    pixels = denormalise(video.keypoints, video.width, video.height).numpy()
+    render(
+        pixels, (video.width, video.height), poses, output, FRAME_RATE / args.downsample,
+        limit=args.viz_limit, skip=args.viz_skip, downsample=args.viz_downsample, size=args.viz_size,
+        title=f"{'SYNTHETIC ' if synthetic else ''}{video.subject} {video.action}, camera {video.camera}",
+    )  # fmt: skip
+    print(f"drawn: {output}")

@@ -1,0 +1,168 @@
+"""The command-line flags both transfer scripts share; the names are those D3DP and VideoPose3D users type."""
+
+import argparse
+from pathlib import Path
+
+from common.errors import InputError
+from common.evaluation import ROOTS
+
+SELECTIONS = ("last", "reprojection", "oracle")
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> None:
+        raise InputError(f"{message}; {self.prog} --help lists the flags")
+
+
+def names(text: str) -> list[str]:
+    """'S5,S6' -> ['S5', 'S6']."""
+    return [name for name in text.split(",") if name]
+
+
+def positive(text: str) -> int:
+    """A whole number above zero."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number above zero, found {text}")
+    return value
+
+
+def transfer_parser(description: str) -> argparse.ArgumentParser:
+    """The flags of a transfer script. Defaults are the papers' full-size settings."""
+    parser = _Parser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
+
+    data = parser.add_argument_group("data")
+    data.add_argument("--data-dir", type=Path, default=Path("data"), help="folder of the npz files")
+    data.add_argument(
+        "--sample", action="store_true", help="run on synthetic data, made in data/sample/ when absent, at a small size"
+    )
+    data.add_argument("-k", "--keypoints", default="cpn_ft_h36m_dbb", metavar="NAME", help="2D: this one or gt")
+    data.add_argument("-str", "--subjects-train", type=names, default=["S1"], metavar="LIST", help="labelled source")
+    data.add_argument(
+        "-sun", "--subjects-unlabeled", type=names, default=names("S5,S6,S7,S8"), metavar="LIST",
+        help="target subjects, of which only the 2D is read",
+    )  # fmt: skip
+    data.add_argument(
+        "-ste", "--subjects-test", type=names, metavar="LIST", help="subjects reported on; the target's when left out"
+    )
+    data.add_argument("-a", "--actions", type=names, default=["*"], metavar="LIST", help="actions to use, * for all")
+    data.add_argument("--downsample", type=positive, default=1, metavar="N", help="keep one frame in N of the 50 fps")
+
+    run = parser.add_argument_group("run")
+    run.add_argument("-c", "--checkpoint", type=Path, default=Path("checkpoint"), metavar="DIR", help="outputs")
+    run.add_argument("-l", "--log", type=Path, default=Path("log"), metavar="DIR", help="TensorBoard files")
+    run.add_argument("--nolog", action="store_true", help="write no TensorBoard files")
+    run.add_argument(
+        "-cf", "--checkpoint-frequency", type=positive, default=20, metavar="N", help="epochs between kept checkpoints"
+    )
+    run.add_argument(
+        "-r", "--resume", nargs="?", const="", metavar="FILE",
+        help="go on from the latest checkpoints in -c, or from FILE there",
+    )  # fmt: skip
+    run.add_argument("--evaluate", metavar="FILE", help="only score this checkpoint, a path or a name inside -c")
+    run.add_argument("--source-checkpoint", type=Path, metavar="FILE", help="skip source training, start from this")
+    run.add_argument("--source-only", action="store_true", help="train and report the source model only")
+    run.add_argument("--supervised-target", action="store_true", help="also train the oracle on target labels")
+    run.add_argument(
+        "-gpu", "--gpu", default="", metavar="N", help="CUDA device; the first one, or the CPU, when left out"
+    )
+    run.add_argument("--seed", type=int, default=0, help="of weights, batches and draws")
+
+    model = parser.add_argument_group("lifter")
+    model.add_argument("-cs", "--channels", type=positive, default=512, metavar="N", help="width C")
+    model.add_argument("-dep", "--depth", type=positive, default=8, metavar="N", help="pairs of blocks")
+    model.add_argument("-f", "--number-of-frames", type=positive, default=243, metavar="N", help="frames in a clip, T")
+    model.add_argument("-timestep", "--timestep", type=positive, default=1000, metavar="N", help="diffusion steps")
+    model.add_argument("-scale", "--scale", type=float, default=1.0, help="of the poses in the diffusion")
+    model.add_argument("-num_proposals", "--num-proposals", type=positive, default=5, metavar="H", help="hypotheses")
+    model.add_argument(
+        "-sampling_timesteps", "--sampling-timesteps", type=positive, default=5, metavar="K", help="DDIM steps"
+    )
+
+    training = parser.add_argument_group("training")
+    training.add_argument("-e", "--epochs", type=positive, default=40, metavar="N", help="of adaptation")
+    training.add_argument(
+        "--source-epochs", type=positive, default=100, metavar="N", help="of source and oracle training"
+    )
+    training.add_argument("-b", "--batch-size", type=positive, default=4, metavar="N", help="clips in a step")
+    training.add_argument("-lr", "--learning-rate", type=float, default=1e-4, metavar="LR", help="of adaptation")
+    training.add_argument("--source-lr", type=float, default=1e-4, metavar="LR", help="of source and oracle training")
+    training.add_argument("-lrd", "--lr-decay", type=float, default=0.993, metavar="D", help="factor per epoch")
+    training.add_argument("--source-lrd", type=float, default=0.993, metavar="D", help="the same, source and oracle")
+    training.add_argument("-no-da", "--no-data-augmentation", action="store_true", help="no mirrored clips")
+    training.add_argument("--drop-path", type=float, default=0.1, metavar="P", help="stochastic depth of the last pair")
+
+    adaptation = parser.add_argument_group("adaptation")
+    adaptation.add_argument("--rank", type=positive, default=4, metavar="N", help="of the low-rank updates")
+    adaptation.add_argument("--ema-decay", type=float, default=0.999, metavar="D", help="of the teacher")
+    adaptation.add_argument(
+        "--select",
+        choices=SELECTIONS,
+        default="last",
+        help="which epoch is the result; oracle uses labels, for comparison only",
+    )
+    adaptation.add_argument("--no-lora", action="store_true", help="train all weights")
+    adaptation.add_argument("--no-teacher", action="store_true", help="no pseudo-labels")
+    adaptation.add_argument("--no-source-augmentation", action="store_true", help="source clips as they are")
+
+    report = parser.add_argument_group("report")
+    report.add_argument(
+        "--root", choices=ROOTS, default="estimated", help="for J-Agg: from the 2D, or the label as in the papers"
+    )
+    report.add_argument("--p2", action="store_true", help="print P-MPJPE tables too")
+    report.add_argument("--by-subject", action="store_true", help="print tables by subject too")
+
+    viewing = parser.add_argument_group("rendering")
+    viewing.add_argument("--render", action="store_true", help="draw one video after the evaluation")
+    viewing.add_argument("--viz-subject", metavar="NAME", help="subject; the first reported when left out")
+    viewing.add_argument("--viz-action", metavar="NAME", help="action; the subject's first when left out")
+    viewing.add_argument("--viz-camera", type=int, default=0, metavar="N", help="camera, 0 to 3")
+    viewing.add_argument("--viz-output", type=Path, metavar="FILE", help=".gif or .mp4; render.gif in -c when left out")
+    viewing.add_argument("--viz-skip", type=int, default=0, metavar="N", help="frames left out at the start")
+    viewing.add_argument("--viz-limit", type=int, default=-1, metavar="N", help="frames drawn at most, -1 for all")
+    viewing.add_argument("--viz-downsample", type=positive, default=1, metavar="N", help="draw one frame in N")
+    viewing.add_argument("--viz-size", type=float, default=5, metavar="INCHES", help="height of the picture")
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser, sample_defaults: dict[str, object]) -> argparse.Namespace:
+    """Parse the command line; with --sample its small defaults apply, and any flag given wins over them."""
+    if parser.parse_args().sample:
+        parser.set_defaults(**sample_defaults)
+    args = parser.parse_args()
+    if args.subjects_test is None:
+        args.subjects_test = args.subjects_unlabeled
+    _check(args)
+    return args
+
+
+def _check(args: argparse.Namespace) -> None:
+    for flag, subjects in (
+        ("-str", args.subjects_train),
+        ("-sun", args.subjects_unlabeled),
+        ("-ste", args.subjects_test),
+    ):
+        if not subjects:
+            raise InputError(f"{flag}: expected subjects such as S1,S5, found none")
+    both = set(args.subjects_train) & set(args.subjects_unlabeled)
+    if both:
+        raise InputError(f"-str and -sun: {', '.join(sorted(both))} is both source and target; name it once")
+    for flag, value in (
+        ("-lr", args.learning_rate),
+        ("--source-lr", args.source_lr),
+        ("-lrd", args.lr_decay),
+        ("--source-lrd", args.source_lrd),
+        ("-scale", args.scale),
+    ):
+        if not value > 0:
+            raise InputError(f"{flag}: expected a number above zero, found {value}")
+    for flag, value in (("--ema-decay", args.ema_decay), ("--drop-path", args.drop_path)):
+        if not 0 <= value < 1:
+            raise InputError(f"{flag}: expected a number from 0 up to 1, found {value}")
+    if args.channels % 8:
+        raise InputError(f"-cs: expected a multiple of the 8 attention heads, found {args.channels}")
+    if args.source_only and args.source_checkpoint:
+        raise InputError(
+            "--source-only trains the source model and --source-checkpoint skips that: give one of them, "
+            "or --evaluate FILE to score a model"
+        )

@@ -1,0 +1,140 @@
+"""The parts of a run both scripts share: device, output folder, epoch checkpoints, resuming."""
+
+import shutil
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common.checkpoint import load_lifter, read_checkpoint, save_checkpoint
+from common.errors import InputError
+from common.lifter import Lifter
+from common.report import REPORT_FILES
+from common.skeleton import H36M_17
+
+STAGES = {"source_only": "source_", "adapted": "", "oracle": "oracle_"}  # stage -> how its checkpoints' names begin
+WARMUP_STEPS = 100  # of every stage, the learning rate rises linearly
+MUST_MATCH = (
+    "channels", "depth", "number_of_frames", "timestep", "scale", "batch_size", "downsample", "keypoints", "seed",
+    "subjects_train", "subjects_unlabeled", "actions", "rank", "no_lora", "no_teacher", "no_source_augmentation",
+)  # fmt: skip
+
+
+def pick_device(gpu: str) -> torch.device:
+    """The CUDA device asked for or the first one; the CPU, with a word, where there is none."""
+    if not torch.cuda.is_available():
+        if gpu:
+            print(f"-gpu {gpu}: no CUDA device here, running on the CPU")
+        return torch.device("cpu")
+    if gpu and (not gpu.isdigit() or int(gpu) >= torch.cuda.device_count()):
+        raise InputError(f"-gpu: expected a number below {torch.cuda.device_count()}, found {gpu}")
+    return torch.device("cuda", int(gpu or 0))
+
+
+def prepare_folder(args: Namespace) -> None:
+    """Make the output folder; a run already there is moved aside unless it is resumed."""
+    args.checkpoint.mkdir(parents=True, exist_ok=True)
+    old = sorted(args.checkpoint.glob("*.bin"))
+    if args.resume is not None:
+        if not old:
+            raise InputError(f"--resume: {args.checkpoint} holds no checkpoint; leave it out to begin a new run")
+        return
+    if args.source_checkpoint in old:
+        raise InputError(f"--source-checkpoint: {args.source_checkpoint} lies in the output folder; give another -c")
+    if old:
+        number = 1 + len(list(args.checkpoint.glob("previous-*")))
+        aside = args.checkpoint / f"previous-{number}"
+        aside.mkdir()
+        for path in [*old, *(args.checkpoint / name for name in REPORT_FILES if (args.checkpoint / name).exists())]:
+            shutil.move(path, aside / path.name)
+        print(f"{args.checkpoint} held a run; it is now in {aside}")
+
+
+def find_checkpoint(name: str, folder: Path) -> Path:
+    """A checkpoint given as a path, or as a name inside the output folder."""
+    for path in (folder / name, Path(name)):
+        if path.is_file():
+            return path
+    raise InputError(f"{name}: no such checkpoint, neither here nor in {folder}")
+
+
+def fitting_lifter(path: Path, args: Namespace, device: torch.device) -> Lifter:
+    """A lifter from a file; its sizes win over the flags, but frames must be said to be the same."""
+    lifter = load_lifter(path, device)
+    args.channels, args.depth = lifter.pose_estimator.width, lifter.pose_estimator.depth
+    args.number_of_frames = lifter.frames
+    args.timestep, args.scale = lifter.diffusion.timesteps, lifter.diffusion.scale
+    if lifter.pose_estimator.joints != len(H36M_17.joints):
+        raise InputError(f"{path}: lifts {lifter.pose_estimator.joints} joints, expected {len(H36M_17.joints)}")
+    return lifter
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, peak: float, decay: float, epoch: int, step: int) -> None:
+    """A factor per epoch, as in VideoPose3D, after a linear rise over the first steps."""
+    for group in optimizer.param_groups:
+        group["lr"] = peak * decay ** (epoch - 1) * min(1.0, (step + 1) / WARMUP_STEPS)
+
+
+def keep_epoch(
+    stage: str,
+    lifter: Lifter,
+    optimizer: torch.optim.Optimizer,
+    history: list[dict[str, float]],
+    generator: torch.Generator,
+    about: dict[str, Any],
+    args: Namespace,
+    extra: dict[str, Any] | None = None,
+) -> None:
+    """Write an epoch's checkpoints: the latest with all that resuming needs, every `-cf` epochs one to stay."""
+    training = {
+        "stage": stage,
+        "student": lifter.pose_estimator.state_dict(),
+        "history": history,
+        "generator": generator.get_state(),
+        "torch_rng": torch.get_rng_state(),
+        **(extra or {}),
+    }
+    if torch.cuda.is_available():
+        training["cuda_rng"] = torch.cuda.get_rng_state_all()
+    epoch, lr, prefix = history[-1]["epoch"], history[-1]["lr"], STAGES[stage]
+    latest = args.checkpoint / f"{prefix}latest_epoch.bin"
+    save_checkpoint(latest, lifter, epoch, lr, about, optimizer.state_dict(), training)
+    if epoch % args.checkpoint_frequency == 0:
+        save_checkpoint(args.checkpoint / f"{prefix}epoch_{epoch}.bin", lifter, epoch, lr, about)
+
+
+def resumed(stage: str, args: Namespace) -> dict[str, Any] | None:
+    """The checkpoint a stage goes on from with --resume, None to begin anew."""
+    if args.resume is None:
+        return None
+    path = args.checkpoint / f"{STAGES[stage]}latest_epoch.bin"
+    if args.resume:
+        named = find_checkpoint(args.resume, args.checkpoint)
+        if (read_checkpoint(named).get("training") or {}).get("stage") == stage:
+            path = named
+    if not path.is_file():
+        return None
+    state = read_checkpoint(path)
+    if not state.get("training"):
+        raise InputError(f"{path}: holds weights only, nothing to resume from; give a ...latest_epoch.bin")
+    for name in MUST_MATCH:
+        found, asked = state["about"]["arguments"].get(name), plain(getattr(args, name))
+        if found != asked:
+            raise InputError(f"{path}: was made with {name} {found}, this run asks for {asked}; give the same value")
+    print(f"{stage}: resumed from {path}, epoch {state['epoch']}")
+    return state
+
+
+def restore(state: dict[str, Any], generator: torch.Generator) -> list[dict[str, float]]:
+    """Put the random number generators back where they were; returns the history."""
+    generator.set_state(state["training"]["generator"])
+    torch.set_rng_state(state["training"]["torch_rng"])
+    if torch.cuda.is_available() and "cuda_rng" in state["training"]:
+        torch.cuda.set_rng_state_all(state["training"]["cuda_rng"])
+    return list(state["training"]["history"])
+
+
+def plain(value: Any) -> Any:
+    """An argument as a plain value for files."""
+    return str(value) if isinstance(value, Path) else value

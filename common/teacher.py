@@ -1,0 +1,67 @@
+"""The teacher: the moving average of the student, and the pseudo-labels it draws (METHOD 6)."""
+
+import copy
+
+import torch
+
+from common.camera import undistort
+from common.jpma import NEAREST_ROOT, estimate_root, pick_joints, reprojection_errors, solve_root
+from common.lifter import Lifter
+
+REPROJECTION_SCALE = 0.02  # normalised screen coordinates, about 10 px of a 1000 px image
+SPREAD_SCALE = 0.05  # metres
+
+
+class Teacher:
+    """An exponential moving average of a student's trained weights.
+
+    The decay starts low and rises to its final value, so that the first steps are not averaged with the start.
+    """
+
+    def __init__(self, student: Lifter, decay: float):
+        self.lifter = copy.deepcopy(student).eval().requires_grad_(False)
+        self.decay = decay
+        self.updates = 0
+
+    @torch.no_grad()
+    def update(self, student: Lifter) -> None:
+        """Move towards the student by 1 - decay."""
+        self.updates += 1
+        decay = min(self.decay, self.updates / (self.updates + 10))
+        for mine, theirs in zip(self.lifter.parameters(), student.parameters()):
+            if theirs.requires_grad:
+                mine.lerp_(theirs, 1 - decay)
+
+
+@torch.no_grad()
+def pseudo_label(
+    lifter: Lifter, keypoints: torch.Tensor, intrinsics: torch.Tensor, num_proposals: int, generator: torch.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The pose a lifter believes in and how much, joint by joint, from the 2D alone.
+
+    Hypotheses are drawn in one step with flip averaging and joined by JPMA with the estimated root. The confidence
+    falls with the distance of the chosen joint's reprojection from its keypoint and with the hypotheses' spread.
+
+    Args:
+        keypoints: (B, T, J, 2). intrinsics: (B, 9).
+
+    Returns:
+        (B, T, J, 3) metres and (B, T, J) in [0, 1].
+    """
+    hypotheses = lifter.sample(keypoints, num_proposals, 1, flip=True, generator=generator)[:, 0]  # (B, H, T, J, 3)
+    root = estimate_root(hypotheses, keypoints, intrinsics)
+    errors = reprojection_errors(hypotheses, root, keypoints, intrinsics)
+    pose = pick_joints(hypotheses, errors)
+    spread = (hypotheses - hypotheses.mean(1, keepdim=True)).norm(dim=-1).mean(1)  # (B, T, J)
+    doubt = errors.amin(1) / REPROJECTION_SCALE + spread / SPREAD_SCALE
+    return pose, torch.exp(-doubt)
+
+
+def reprojection_loss(pose: torch.Tensor, keypoints: torch.Tensor, intrinsics: torch.Tensor) -> torch.Tensor:
+    """Mean distance of a pose's joints from their rays, (B, T, J, 3) -> scalar, at unit depth.
+
+    The root is solved from the pose itself and held fixed, so the gradient moves the joints, not the person.
+    """
+    rays = undistort(keypoints, intrinsics)
+    placed = pose + solve_root(pose, rays).detach()[..., None, :]
+    return (placed[..., :2] / placed[..., 2:].clamp_min(NEAREST_ROOT) - rays).norm(dim=-1).mean()
