@@ -31,16 +31,25 @@ from common.run import (
     fitting_lifter,
     keep_epoch,
     pick_device,
-    plain,
+    plain_arguments,
     prepare_folder,
     restore,
     resumed,
+    set_aside,
     set_learning_rate,
 )
 from common.runlog import Progress, RunLog
 from common.sequences import Sequence
 from common.skeleton import H36M_17
-from common.synthesis import bone_ratios, cameras_differ, measure_bones, noise_factor, synthesise
+from common.synthesis import (
+    bone_lengths,
+    bone_ratios,
+    cameras_differ,
+    measure_bones,
+    noise_factor,
+    rebone,
+    synthesise,
+)
 from common.teacher import Teacher, pseudo_label, reprojection_loss
 
 SAMPLE_DIR = Path("data/sample")
@@ -60,12 +69,10 @@ def main() -> None:
     # Arguments and data. Nothing is written before both are known to be good.
     args = parse(transfer_parser(__doc__.splitlines()[0]), SAMPLE_DEFAULTS)
     device = pick_device(args.gpu)
-    if args.sample:
-        print("--sample: " + " ".join(f"{name}={getattr(args, name)}" for name in SAMPLE_DEFAULTS))
-        if args.data_dir == SAMPLE_DIR and not SAMPLE_DIR.exists():
-            from data.make_sample import make_sample
+    if args.sample and args.data_dir == SAMPLE_DIR and not SAMPLE_DIR.exists():
+        from data.make_sample import make_sample
 
-            make_sample(SAMPLE_DIR)
+        make_sample(SAMPLE_DIR)
     subjects = dict.fromkeys(args.subjects_train + args.subjects_unlabeled + args.subjects_test)
     data = load_h36m(args.data_dir, args.keypoints, list(subjects), args.actions)
     print(f"data: {data.provenance}")
@@ -76,34 +83,38 @@ def main() -> None:
     target = [s.unlabelled() for name in args.subjects_unlabeled for s in data.sequences[name]]
     reported = [s.downsampled(args.downsample) for name in args.subjects_test for s in data.sequences[name]]
 
-    torch.manual_seed(args.seed)
+    # A model that is given decides the sizes.
+    given = find_checkpoint(args.evaluate, args.checkpoint) if args.evaluate else args.source_checkpoint
+    loaded = fitting_lifter(given, args, device) if given else None
     about = {
         "protocol": f"Human3.6M {','.join(args.subjects_train)} -> {','.join(args.subjects_unlabeled)}",
         "data": data.provenance,
         "synthetic": data.synthetic,
         "keypoints": args.keypoints,
-        "arguments": {name: plain(value) for name, value in vars(args).items()},
+        "arguments": plain_arguments(args),
     }
     sampling = Sampling(args.num_proposals, args.sampling_timesteps, seed=args.seed)
     models: dict[str, Lifter] = {}
     histories: dict[str, list[dict[str, float]]] = {}
 
     if args.evaluate:
-        models["evaluated"] = fitting_lifter(find_checkpoint(args.evaluate, args.checkpoint), args, device)
+        models["evaluated"] = loaded
+        set_aside(args.checkpoint)
     else:
         prepare_folder(args)
         with RunLog(None if args.nolog else args.log) as log:
             # Source model, from labels.
             if args.source_checkpoint:
-                models["source_only"] = fitting_lifter(args.source_checkpoint, args, device)
+                models["source_only"] = loaded
             else:
                 models["source_only"], histories["source_only"] = train_supervised(
                     "source_only", source, args, about, device, log
                 )
             # Adaptation, from the target's 2D.
             if not args.source_only:
+                judged = reported if args.select == "oracle" else [s.downsampled(args.downsample) for s in target]
                 models["adapted"], histories["adapted"] = adapt(
-                    models["source_only"], source, target, reported, args, about, device, log
+                    models["source_only"], source, target, judged, args, about, device, log
                 )
             # Oracle, from the target's labels: what adaptation could reach at best.
             if args.supervised_target:
@@ -171,14 +182,14 @@ def adapt(
     source_lifter: Lifter,
     source: list[Sequence],
     target: list[Sequence],
-    reported: list[Sequence],
+    judged: list[Sequence],
     args: Namespace,
     about: dict[str, Any],
     device: torch.device,
     log: RunLog,
 ) -> tuple[Lifter, list[dict[str, float]]]:
-    """Adapt a source model to target 2D (METHOD 5 and 6). `target` has no labels; `reported` is read by
-    `--select oracle` alone."""
+    """Adapt a source model to target 2D (PoSynDA, sections 3.2 to 3.4). `target` has no labels; nor has `judged`, on
+    which `--select` compares the epochs, unless the user asked for the oracle's choice."""
     generator = torch.Generator().manual_seed(args.seed)
     torch.manual_seed(args.seed)
     source_clips = Clips(source, args.number_of_frames, args.downsample)
@@ -187,7 +198,7 @@ def adapt(
 
     # What the target looks like, from its 2D: bones per person, detector noise, cameras.
     source_bones = measure_bones(source_lifter, [s.downsampled(args.downsample) for s in source])
-    ratios = {}
+    source_lengths, ratios = bone_lengths(source), {}
     for name in args.subjects_unlabeled:
         videos = [s.downsampled(args.downsample) for s in target if s.subject == name]
         ratios[name] = bone_ratios(measure_bones(source_lifter, videos), source_bones)
@@ -221,14 +232,16 @@ def adapt(
     progress = Progress("adapted", args.epochs * steps, len(history) * steps)
     for epoch in range(len(history) + 1, args.epochs + 1):
         student.train()
-        begin, totals = time.monotonic(), {"source_mm": 0.0, "pseudo_label_mm": 0.0, "reprojection": 0.0}
+        begin, totals = time.monotonic(), {"source_mm": 0.0}
+        if not args.no_teacher:
+            totals |= {"pseudo_label_mm": 0.0, "reprojection": 0.0}
         target_epoch = target_clips.epoch(args.batch_size, generator, flip=not args.no_data_augmentation)
         for step, target_batch in enumerate(target_epoch):
             # 1. Source clips, made to look like the target.
             target_batch, source_batch = target_batch.to(device), next(source_stream).to(device)
+            source_batch = source_batch.first(len(target_batch))
+            clip_ratios = torch.stack([ratios[name] for name in target_batch.subjects]).to(device)
             if not args.no_source_augmentation:
-                source_batch = source_batch.first(len(target_batch))
-                clip_ratios = torch.stack([ratios[name] for name in target_batch.subjects]).to(device)
                 source_batch = synthesise(source_batch, target_batch, clip_ratios, noise_ratio, move, generator)
 
             # 2. Target clips, labelled by the teacher.
@@ -237,6 +250,8 @@ def adapt(
                 pseudo, belief = pseudo_label(
                     teacher.lifter, target_batch.keypoints, target_batch.intrinsics, args.num_proposals, generator
                 )
+                # The teacher began with source proportions: keep its directions, take the target's bone lengths.
+                pseudo = rebone(pseudo, (source_lengths.to(device) * clip_ratios)[:, None])
                 keypoints = torch.cat([keypoints, target_batch.keypoints])
                 pose = torch.cat([pose, pseudo])
 
@@ -250,7 +265,7 @@ def adapt(
             loss = source_loss = errors[:n].mean()
             totals["source_mm"] += source_loss.item() * 1000
             if not args.no_teacher:
-                pseudo_loss = (belief * errors[n:]).sum() / belief.sum()
+                pseudo_loss = (belief * errors[n:]).sum() / belief.sum().clamp_min(1)
                 reprojection = reprojection_loss(predicted[n:], target_batch.keypoints, target_batch.intrinsics)
                 loss = source_loss + PSEUDO_WEIGHT * pseudo_loss + REPROJECTION_WEIGHT * reprojection
                 totals["pseudo_label_mm"] += pseudo_loss.item() * 1000
@@ -267,7 +282,7 @@ def adapt(
             **{name: value / steps for name, value in totals.items()},
         })  # fmt: skip
         if args.select != "last":
-            history[-1]["selection_score"] = selection_score(args.select, student, target, reported, args)
+            history[-1]["selection_score"] = selection_score(student, judged, args)
         progress.clear()
         log.epoch("adapted", history[-1], args.epochs)
         extra = {
@@ -284,14 +299,11 @@ def adapt(
     return load_lifter(args.checkpoint / "best_epoch.bin", device), history
 
 
-def selection_score(
-    rule: str, lifter: Lifter, target: list[Sequence], reported: list[Sequence], args: Namespace
-) -> float:
+def selection_score(lifter: Lifter, videos: list[Sequence], args: Namespace) -> float:
     """How good an epoch is, lower is better, on evenly spread videos: by the 2D alone, or by the labels (oracle)."""
-    videos = reported if rule == "oracle" else [s.downsampled(args.downsample) for s in target]
     videos = videos[:: max(len(videos) // SELECTION_VIDEOS, 1)]
     sampling = Sampling(args.num_proposals, 1, seed=args.seed)
-    if rule == "oracle":
+    if args.select == "oracle":
         return evaluate(lifter, videos, sampling, "estimated").summary("J_Agg", "mpjpe_mm")["all_frames"]
     return reprojection_score(lifter, videos, sampling)
 

@@ -1,6 +1,7 @@
 """The command-line flags both transfer scripts share; the names are those D3DP and VideoPose3D users type."""
 
 import argparse
+import math
 from pathlib import Path
 
 from common.errors import InputError
@@ -15,16 +16,15 @@ class _Parser(argparse.ArgumentParser):
 
 
 def names(text: str) -> list[str]:
-    """'S5,S6' -> ['S5', 'S6']."""
-    return [name for name in text.split(",") if name]
+    """'S5,S6' -> ['S5', 'S6'], each name once."""
+    return [name for name in dict.fromkeys(part.strip() for part in text.split(",")) if name]
 
 
 def positive(text: str) -> int:
     """A whole number above zero."""
-    value = int(text)
-    if value < 1:
+    if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number above zero, found {text}")
-    return value
+    return int(text)
 
 
 def transfer_parser(description: str) -> argparse.ArgumentParser:
@@ -127,9 +127,13 @@ def transfer_parser(description: str) -> argparse.ArgumentParser:
 
 def parse(parser: argparse.ArgumentParser, sample_defaults: dict[str, object]) -> argparse.Namespace:
     """Parse the command line; with --sample its small defaults apply, and any flag given wins over them."""
-    if parser.parse_args().sample:
+    sample = parser.parse_args().sample
+    if sample:
         parser.set_defaults(**sample_defaults)
     args = parser.parse_args()
+    if sample:
+        flags = {action.dest: action.option_strings[0] for action in parser._actions}
+        print("--sample stands for", *(f"{flags[name]} {getattr(args, name)}" for name in sample_defaults))
     if args.subjects_test is None:
         args.subjects_test = args.subjects_unlabeled
     _check(args)
@@ -144,6 +148,8 @@ def _check(args: argparse.Namespace) -> None:
     ):
         if not subjects:
             raise InputError(f"{flag}: expected subjects such as S1,S5, found none")
+    if not args.actions:
+        raise InputError("-a: expected actions such as Walking,Sitting, or *, found none")
     both = set(args.subjects_train) & set(args.subjects_unlabeled)
     if both:
         raise InputError(f"-str and -sun: {', '.join(sorted(both))} is both source and target; name it once")
@@ -154,11 +160,13 @@ def _check(args: argparse.Namespace) -> None:
         ("--source-lrd", args.source_lrd),
         ("-scale", args.scale),
     ):
-        if not value > 0:
+        if not 0 < value < math.inf:
             raise InputError(f"{flag}: expected a number above zero, found {value}")
     for flag, value in (("--ema-decay", args.ema_decay), ("--drop-path", args.drop_path)):
         if not 0 <= value < 1:
             raise InputError(f"{flag}: expected a number from 0 up to 1, found {value}")
+    if not 0 <= args.seed < 2**63:
+        raise InputError(f"--seed: expected a whole number from 0 up to 2^63, found {args.seed}")
     if args.channels % 8:
         raise InputError(f"-cs: expected a multiple of the 8 attention heads, found {args.channels}")
     if args.source_only and args.source_checkpoint:

@@ -5,6 +5,7 @@ A checkpoint is a dict of tensors and plain values: `epoch`, `lr`, `optimizer`, 
 not tell: heads, timesteps, scale), `about` (stage, data, whether synthetic, seed) and `training` (what resuming needs).
 """
 
+import contextlib
 import hashlib
 import os
 import pickle
@@ -28,13 +29,43 @@ _SCHEDULE_BUFFERS = {
 }  # fmt: skip
 _REFINER = "model_weight"  # a second network in released PoSynDA checkpoints, not part of the lifter
 _ADAPTER = "lora_adapter"
+_LORA_PARTS = ("linear.weight", "lora_up.weight", "lora_down.weight")
+# What a pickled numpy RandomState or scalar asks for, by the names numpy has given these over time.
+_NUMPY_NAMES = (
+    "numpy.random._pickle.__randomstate_ctor", "numpy.random._pickle.__bit_generator_ctor",
+    "numpy.random._mt19937.MT19937", "numpy.random.__RandomState_ctor", "numpy.ndarray", "numpy.dtype",
+    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("_reconstruct", "scalar")),
+)  # fmt: skip
+
+
+class _Ignored:
+    """Stands in for numpy objects in released checkpoints (`random_state`), which nothing here needs."""
+
+    def __init__(self, *arguments: Any):
+        pass
+
+    def __setstate__(self, state: Any) -> None:
+        pass
+
+
+def _numpy_ignored() -> contextlib.AbstractContextManager:
+    """While open, `torch.load` reads numpy objects as stand-ins; before torch 2.5 it refuses them."""
+    stand_ins = []
+    for module, name in (full.rsplit(".", 1) for full in _NUMPY_NAMES):
+        stand_ins.append(type(name, (_Ignored,), {"__module__": module}))
+    if not hasattr(torch.serialization, "safe_globals"):
+        return contextlib.nullcontext()
+    return torch.serialization.safe_globals(stand_ins)
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    torch.save(content, partial)
-    os.replace(partial, path)
+    try:
+        torch.save(content, partial)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def save_checkpoint(
@@ -72,6 +103,8 @@ def save_checkpoint(
 def read_checkpoint(path: Path | str) -> dict[str, Any]:
     """The content of a checkpoint file, tensors on the CPU. Code in the file is never run.
 
+    The `random_state` of released checkpoints (a numpy object) is read as an empty stand-in.
+
     Raises:
         InputError: no such file, not a checkpoint, or a file that carries anything but tensors and plain values.
     """
@@ -79,17 +112,18 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        with _numpy_ignored():
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         culprit = re.search(r"(?:GLOBAL|Unsupported global|global) '?([\w.]+)", str(error))
         found = f"it asks for {culprit[1]}" if culprit else "it cannot be read as tensors and plain values"
         raise InputError(f"{path}: refused, {found}; nothing in it was run; use a checkpoint you trust") from None
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
-        reason = str(error).splitlines()[0]
+    except Exception as error:  # malformed bytes can fail anywhere in the unpickler
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: not a checkpoint, or damaged ({reason}); copy or train it again") from None
     if not isinstance(content, dict) or not isinstance(content.get("model_pos", content.get(_ADAPTER)), dict):
-        found = sorted(content) if isinstance(content, dict) else type(content).__name__
-        raise InputError(f"{path}: expected a checkpoint with 'model_pos', found {found}")
+        found = ", ".join(sorted(map(str, content))) if isinstance(content, dict) else type(content).__name__
+        raise InputError(f"{path}: expected a checkpoint with 'model_pos', found {found or 'nothing'}")
     return content
 
 
@@ -113,21 +147,40 @@ def _merge_released_lora(weights: dict[str, torch.Tensor], path: Path) -> dict[s
     layers = {
         name.split(part)[0] for part in (".linear.", ".lora_up.", ".lora_down.") for name in weights if part in name
     }
-    for layer in layers:
-        parts = [f"{layer}.{part}.weight" for part in ("linear", "lora_up", "lora_down")]
-        absent = [part for part in parts if part not in weights]
-        if absent:
-            raise InputError(f"{path}: its tensor {absent[0]} is missing")
-        linear, up, down = (weights[part] for part in parts)
-        if up.shape != (linear.shape[0], down.shape[0]) or down.shape[1] != linear.shape[1]:
-            raise InputError(
-                f"{path}: the shapes of {parts[1]} {tuple(up.shape)} and {parts[2]} {tuple(down.shape)} "
-                f"do not fit {parts[0]} {tuple(linear.shape)}"
-            )
-        merged[f"{layer}.weight"] = linear + up @ down
+    for layer in sorted(layers):
+        parts = [f"{layer}.{part}" for part in _LORA_PARTS]
+        merged[f"{layer}.weight"] = _folded(parts, weights, 1.0, path)
         if f"{layer}.linear.bias" in weights:
             merged[f"{layer}.bias"] = weights[f"{layer}.linear.bias"]
+        known = {*parts, f"{layer}.linear.bias"}
+        extra = [n for n in weights if n.startswith(f"{layer}.") and n not in known]
+        if extra:
+            raise InputError(f"{path}: its tensor {extra[0]} does not belong to a layer with a low-rank update")
     return merged
+
+
+def _folded(names: list[str], tensors: dict[str, torch.Tensor], scale: float, path: Path) -> torch.Tensor:
+    """The weight with its update, linear + scale * up @ down, from the three tensors named in that order."""
+    for name in names:
+        if name not in tensors:
+            raise InputError(f"{path}: its tensor {name} is missing")
+    linear, up, down = (tensors[name] for name in names)
+    shapes = [tuple(x.shape) for x in (linear, up, down)]
+    if any(len(shape) != 2 for shape in shapes) or shapes[1:] != [(shapes[0][0], len(down)), (len(down), shapes[0][1])]:
+        raise InputError(
+            f"{path}: the shapes of {names[1]} {shapes[1]} and {names[2]} {shapes[2]} do not fit {names[0]} {shapes[0]}"
+        )
+    return linear + scale * (up @ down.to(up)).to(linear)
+
+
+def _checked_tensors(tensors: dict[Any, Any], path: Path) -> dict[str, torch.Tensor]:
+    """The same dict, when names are text and values dense tensors of real numbers."""
+    for name, value in tensors.items():
+        dense = isinstance(value, torch.Tensor) and value.layout == torch.strided and value.device.type == "cpu"
+        if not isinstance(name, str) or not dense or not value.is_floating_point():
+            kind = f"{value.dtype} {value.layout}" if isinstance(value, torch.Tensor) else type(value).__name__
+            raise InputError(f"{path}: {name} is {kind}, expected a dense tensor of real numbers")
+    return tensors
 
 
 def load_lifter(path: Path | str, device: str | torch.device = "cpu") -> Lifter:
@@ -145,20 +198,24 @@ def load_lifter(path: Path | str, device: str | torch.device = "cpu") -> Lifter:
         raise InputError(f"{path}: a LoRA adapter, not a whole model; load it with load_adapter on its base")
     if _REFINER in content:
         print(f"{path}: its '{_REFINER}' (a joint refiner) is not part of the lifter and is left out")
-    named = {name.removeprefix("module."): value for name, value in content["model_pos"].items()}
-    for name, value in named.items():
-        if not isinstance(value, torch.Tensor):
-            raise InputError(f"{path}: {name} is {type(value).__name__}, expected a tensor")
+    tensors = _checked_tensors(content["model_pos"], path)
+    named = {name.removeprefix("module."): value for name, value in tensors.items()}
+    for name in named:
         if not name.startswith(_ESTIMATOR) and name not in _SCHEDULE_BUFFERS:
             raise InputError(f"{path}: its tensor {name} does not belong to a lifter")
     weights = {name.removeprefix(_ESTIMATOR): v for name, v in named.items() if name.startswith(_ESTIMATOR)}
     weights = _merge_released_lora(weights, path)
 
-    config = content.get("config", {})
-    timesteps = config.get("timesteps", len(named["betas"]) if "betas" in named else 1000)
-    estimator = _estimator_like(weights, config.get("heads", HEADS), path)
+    timesteps = named["betas"].numel() if "betas" in named else 1000
+    config = {"heads": HEADS, "timesteps": timesteps, "scale": 1.0}
+    if isinstance(content.get("config"), dict):
+        config |= content["config"]
+    for name, kinds in (("heads", int), ("timesteps", int), ("scale", (int, float))):
+        if not isinstance(config[name], kinds) or not config[name] > 0:
+            raise InputError(f"{path}: its config has {name} {config[name]!r}, expected a number above zero")
+    estimator = _estimator_like(weights, config["heads"], path)
     _load_exactly(estimator, weights, path)
-    return Lifter(estimator, timesteps, config.get("scale", 1.0)).eval().to(device)
+    return Lifter(estimator, config["timesteps"], config["scale"]).eval().to(device)
 
 
 def _estimator_like(weights: dict[str, torch.Tensor], heads: int, path: Path) -> MixSTE:
@@ -176,7 +233,7 @@ def _estimator_like(weights: dict[str, torch.Tensor], heads: int, path: Path) ->
     _, joints, width = shape("Spatial_pos_embed", 3)
     _, frames, _ = shape("Temporal_pos_embed", 3)
     mlp_width, _ = shape("STEblocks.0.mlp.fc1.weight", 2)
-    depth = 1 + max(int(name.split(".")[1]) for name in weights if re.match(r"[ST]TEblocks\.\d+\.", name))
+    depth = len({match[1] for name in weights if (match := re.match(r"[ST]TEblocks\.(\d+)\.", name))})
     if width % heads or width % 2:
         raise InputError(f"{path}: {_ESTIMATOR}Spatial_pos_embed has width {width}, which {heads} heads do not divide")
     return MixSTE(frames, joints, width, depth, heads, mlp_width)
@@ -235,17 +292,19 @@ def load_adapter(path: Path | str, base: Lifter) -> None:
     if _ADAPTER not in content:
         raise InputError(f"{path}: a whole model, not a LoRA adapter; load it with load_lifter")
     found = weights_hash(base)
-    if content["base_sha256"] != found:
+    made_for = content.get("base_sha256")
+    if made_for != found:
         raise InputError(
-            f"{path}: made for the base with hash {content['base_sha256'][:12]}, this base has {found[:12]}; "
+            f"{path}: made for the base with hash {str(made_for)[:12]}, this base has {found[:12]}; "
             "give the source checkpoint it was trained from"
         )
-    weights = plain_weights(base.pose_estimator)
-    for name, down in content[_ADAPTER].items():
-        if name.endswith(".lora_down.weight"):
-            layer = name.removesuffix(".lora_down.weight")
-            up = content[_ADAPTER].get(f"{layer}.lora_up.weight")
-            if up is None or f"{layer}.weight" not in weights:
-                raise InputError(f"{path}: its low-rank update of {layer} fits no layer of the base")
-            weights[f"{layer}.weight"] = weights[f"{layer}.weight"] + content["scale"] * up @ down
+    if not isinstance(content.get("scale"), (int, float)):
+        raise InputError(f"{path}: its scale is {content.get('scale')!r}, expected a number")
+    weights, updates = plain_weights(base.pose_estimator), _checked_tensors(content[_ADAPTER], path)
+    for layer in sorted({name.split(".lora_")[0] for name in updates}):
+        parts = [f"{layer}.weight", f"{layer}.lora_up.weight", f"{layer}.lora_down.weight"]
+        extra = [name for name in updates if name.startswith(f"{layer}.") and name not in parts]
+        if f"{layer}.weight" not in weights or extra:
+            raise InputError(f"{path}: its tensor {(extra or parts[1:])[0]} fits no layer of the base")
+        weights[f"{layer}.weight"] = _folded(parts, weights | updates, content["scale"], path)
     _load_exactly(base.pose_estimator, weights, path)

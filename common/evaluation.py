@@ -1,5 +1,6 @@
 """One evaluation for every dataset: hypotheses for whole sequences, joined by each aggregation, scored per frame."""
 
+import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -37,13 +38,14 @@ def hypothesise(
 
     Windows of different sequences share a forward pass, and nothing is kept longer than needed.
     """
-    generator = torch.Generator().manual_seed(sampling.seed)
     device = next(lifter.parameters()).device
     waiting: list[tuple[Sequence, int]] = []
     windows: list[torch.Tensor] = []
+    draws: list[list[torch.Tensor]] = []
 
     def lift() -> Iterator[tuple[Sequence, torch.Tensor]]:
         chunks = torch.cat(windows).split(sampling.batch_size)
+        noise = zip(*(torch.cat(step).split(sampling.batch_size) for step in zip(*draws)))
         hypotheses = torch.cat(
             [
                 lifter.sample(
@@ -51,9 +53,9 @@ def hypothesise(
                     sampling.num_proposals,
                     sampling.sampling_timesteps,
                     sampling.flip,
-                    generator=generator,
+                    noise=draw,
                 ).cpu()
-                for chunk in chunks
+                for chunk, draw in zip(chunks, noise)
             ]
         )
         for sequence, count in waiting:
@@ -62,12 +64,21 @@ def hypothesise(
 
     for sequence in sequences:
         windows.append(split(sequence.keypoints, lifter.frames))
+        draws.append(_draws(sequence, (len(windows[-1]), sampling.num_proposals, *windows[-1].shape[1:3], 3), sampling))
         waiting.append((sequence, len(windows[-1])))
         if sum(count for _, count in waiting) >= sampling.batch_size:
             yield from lift()
-            waiting, windows = [], []
+            waiting, windows, draws = [], [], []
     if waiting:
         yield from lift()
+
+
+def _draws(sequence: Sequence, shape: tuple[int, ...], sampling: Sampling) -> list[torch.Tensor]:
+    """The K draws for a sequence, from the seed and the video's name alone."""
+    name = f"{sampling.seed} {sequence.subject} {sequence.action} {sequence.camera}"
+    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(shape, generator=generator) for _ in range(sampling.sampling_timesteps)]
 
 
 def aggregate(hypotheses: torch.Tensor, sequence: Sequence, root: str) -> tuple[dict[str, torch.Tensor], torch.Tensor]:

@@ -1,5 +1,7 @@
 """Low-rank adaptation of the attention layers (LoRA, Hu et al., ICLR 2022)."""
 
+import copy
+
 import torch
 from torch import nn
 
@@ -32,11 +34,8 @@ class LoRALinear(nn.Module):
     @torch.no_grad()
     def merged(self) -> nn.Linear:
         """The plain linear layer that computes the same."""
-        linear = nn.Linear(self.linear.in_features, self.linear.out_features, bias=self.linear.bias is not None)
-        linear.to(self.linear.weight)
-        linear.weight.copy_(self.linear.weight + self.delta_weight())
-        if linear.bias is not None:
-            linear.bias.copy_(self.linear.bias)
+        linear = copy.deepcopy(self.linear)  # a new layer would draw random numbers: saving would change the training
+        linear.weight += self.delta_weight()
         return linear
 
 

@@ -13,7 +13,7 @@ from common.evaluation import Sampling, aggregate, hypothesise
 from common.figures import bone_segments, draw_pose_2d, draw_pose_3d
 from common.h36m import FRAME_RATE
 from common.lifter import Lifter
-from common.report import TITLES
+from common.report import RENDER_FILE, TITLES
 from common.sequences import Sequence
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ def render_sequence(
         ((_, hypotheses),) = hypothesise(model, [video], sampling)
         poses[TITLES[name]] = aggregate(hypotheses[:, -1], video, args.root)[0]["J_Agg"].numpy()
     poses["ground truth"] = video.pose.numpy()
-    output = args.viz_output or args.checkpoint / "render.gif"
+    output = args.viz_output or args.checkpoint / RENDER_FILE
     pixels = denormalise(video.keypoints, video.width, video.height).numpy()
     render(
         pixels, (video.width, video.height), poses, output, FRAME_RATE / args.downsample,

@@ -1,8 +1,10 @@
 """What a run leaves behind: metrics.json, the tables, the training curves."""
 
 import json
+import math
 import os
 import platform
+import textwrap
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,9 @@ TITLES = {
     "evaluated": "evaluated",
 }
 HEADLINE = "J_Agg"
+NOTE_WIDTH = 70  # characters over a panel of the curves
 REPORT_FILES = ("metrics.json", "table.txt", "curves.png")
+RENDER_FILE = "render.gif"
 
 
 def gap_closed(source_only: float, adapted: float, oracle: float) -> float | None:
@@ -60,9 +64,17 @@ def versions() -> dict[str, str]:
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Write atomically."""
+    """Write atomically. Numbers that are not finite, which JSON does not have, become null."""
+
+    def finite(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: finite(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [finite(item) for item in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(content, indent=1) + "\n")
+    partial.write_text(json.dumps(finite(content), indent=1, allow_nan=False) + "\n")
     os.replace(partial, path)
 
 
@@ -117,19 +129,23 @@ def plot_curves(histories: dict[str, list[dict[str, float]]], path: Path, note: 
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     stages = {stage: history for stage, history in histories.items() if history}
     if not stages:
         return
     figure = Figure(figsize=(4.6 * len(stages), 3.6), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(note, fontsize=8)
+    figure.suptitle(textwrap.fill(note, NOTE_WIDTH * len(stages)), fontsize=8)
     for ax, (stage, history) in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages.items()):
         epochs = [record["epoch"] for record in history]
         for name in history[0]:
             if name.endswith("_mm"):
-                ax.plot(epochs, [record[name] for record in history], label=name.removesuffix("_mm").replace("_", " "))
+                label = name.removesuffix("_mm").replace("_", " ")
+                marker = "." if len(history) == 1 else None
+                ax.plot(epochs, [record[name] for record in history], label=label, marker=marker)
         ax.set(title=stage.replace("_", " "), xlabel="epoch", ylabel="mean error while training (mm)", ylim=(0, None))
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.grid(alpha=0.3)
         ax.legend(frameon=False)
     figure.savefig(path, dpi=130)
@@ -174,4 +190,5 @@ def write_report(
     write_json(metrics, record)
     table.write_text(f"{head}\n\n{text}\n")
     plot_curves(histories, curves, about["data"])
-    print(f"written to {args.checkpoint}: {', '.join(path.name for path in (metrics, table, curves) if path.exists())}")
+    written = REPORT_FILES if any(histories.values()) else REPORT_FILES[:-1]
+    print(f"written to {args.checkpoint}: {', '.join(written)}")

@@ -1,7 +1,9 @@
 """The parts of a run both scripts share: device, output folder, epoch checkpoints, resuming."""
 
+import itertools
 import shutil
 from argparse import Namespace
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +12,24 @@ import torch
 from common.checkpoint import load_lifter, read_checkpoint, save_checkpoint
 from common.errors import InputError
 from common.lifter import Lifter
-from common.report import REPORT_FILES
+from common.report import RENDER_FILE, REPORT_FILES
 from common.skeleton import H36M_17
 
 STAGES = {"source_only": "source_", "adapted": "", "oracle": "oracle_"}  # stage -> how its checkpoints' names begin
 WARMUP_STEPS = 100  # of every stage, the learning rate rises linearly
+# What a resumed stage must ask for as before, so that it ends as if it had never stopped.
 MUST_MATCH = (
     "channels", "depth", "number_of_frames", "timestep", "scale", "batch_size", "downsample", "keypoints", "seed",
-    "subjects_train", "subjects_unlabeled", "actions", "rank", "no_lora", "no_teacher", "no_source_augmentation",
+    "subjects_train", "actions", "drop_path", "no_data_augmentation",
 )  # fmt: skip
+MUST_MATCH_IN = {
+    "source_only": ("source_lr", "source_lrd"),
+    "adapted": (
+        "subjects_unlabeled", "learning_rate", "lr_decay", "ema_decay", "num_proposals", "rank", "select", "no_lora",
+        "no_teacher", "no_source_augmentation",
+    ),
+    "oracle": ("subjects_unlabeled", "source_lr", "source_lrd"),
+}  # fmt: skip
 
 
 def pick_device(gpu: str) -> torch.device:
@@ -34,21 +45,31 @@ def pick_device(gpu: str) -> torch.device:
 
 def prepare_folder(args: Namespace) -> None:
     """Make the output folder; a run already there is moved aside unless it is resumed."""
-    args.checkpoint.mkdir(parents=True, exist_ok=True)
-    old = sorted(args.checkpoint.glob("*.bin"))
+    try:
+        args.checkpoint.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"-c: {args.checkpoint} cannot be made a folder ({error.strerror}); give another") from None
+    checkpoints = sorted(args.checkpoint.glob("*.bin"))
     if args.resume is not None:
-        if not old:
+        if not checkpoints:
             raise InputError(f"--resume: {args.checkpoint} holds no checkpoint; leave it out to begin a new run")
         return
-    if args.source_checkpoint in old:
+    if args.source_checkpoint and args.source_checkpoint.resolve() in [path.resolve() for path in checkpoints]:
         raise InputError(f"--source-checkpoint: {args.source_checkpoint} lies in the output folder; give another -c")
+    set_aside(args.checkpoint, checkpoints)
+
+
+def set_aside(folder: Path, checkpoints: Iterable[Path] = ()) -> None:
+    """Move an earlier run's reports, and the checkpoints given, to a new folder previous-N: nothing is overwritten."""
+    reports = (folder / name for name in (*REPORT_FILES, RENDER_FILE))
+    old = [*checkpoints, *(path for path in reports if path.exists())]
     if old:
-        number = 1 + len(list(args.checkpoint.glob("previous-*")))
-        aside = args.checkpoint / f"previous-{number}"
+        names = (folder / f"previous-{number}" for number in itertools.count(1))
+        aside = next(path for path in names if not path.exists())
         aside.mkdir()
-        for path in [*old, *(args.checkpoint / name for name in REPORT_FILES if (args.checkpoint / name).exists())]:
+        for path in old:
             shutil.move(path, aside / path.name)
-        print(f"{args.checkpoint} held a run; it is now in {aside}")
+        print(f"{', '.join(path.name for path in old)}: of an earlier run, moved to {aside}")
 
 
 def find_checkpoint(name: str, folder: Path) -> Path:
@@ -60,13 +81,23 @@ def find_checkpoint(name: str, folder: Path) -> Path:
 
 
 def fitting_lifter(path: Path, args: Namespace, device: torch.device) -> Lifter:
-    """A lifter from a file; its sizes win over the flags, but frames must be said to be the same."""
+    """A lifter from a file. Its sizes are the file's, whatever the flags say, and are noted in `args`.
+
+    Raises:
+        InputError: not a lifter of 17 joints, or one trained at another frame rate than this run's.
+    """
     lifter = load_lifter(path, device)
+    if lifter.pose_estimator.joints != len(H36M_17.joints):
+        raise InputError(f"{path}: lifts {lifter.pose_estimator.joints} joints, expected {len(H36M_17.joints)}")
+    trained = read_checkpoint(path).get("about", {}).get("arguments", {}).get("downsample", args.downsample)
+    if trained != args.downsample:
+        raise InputError(
+            f"{path}: was trained on one frame in {trained}, this run takes one in {args.downsample}; "
+            f"add --downsample {trained}"
+        )
     args.channels, args.depth = lifter.pose_estimator.width, lifter.pose_estimator.depth
     args.number_of_frames = lifter.frames
     args.timestep, args.scale = lifter.diffusion.timesteps, lifter.diffusion.scale
-    if lifter.pose_estimator.joints != len(H36M_17.joints):
-        raise InputError(f"{path}: lifts {lifter.pose_estimator.joints} joints, expected {len(H36M_17.joints)}")
     return lifter
 
 
@@ -111,19 +142,24 @@ def resumed(stage: str, args: Namespace) -> dict[str, Any] | None:
     path = args.checkpoint / f"{STAGES[stage]}latest_epoch.bin"
     if args.resume:
         named = find_checkpoint(args.resume, args.checkpoint)
-        if (read_checkpoint(named).get("training") or {}).get("stage") == stage:
+        if _resumable(named)["training"]["stage"] == stage:
             path = named
     if not path.is_file():
         return None
-    state = read_checkpoint(path)
-    if not state.get("training"):
-        raise InputError(f"{path}: holds weights only, nothing to resume from; give a ...latest_epoch.bin")
-    for name in MUST_MATCH:
-        found, asked = state["about"]["arguments"].get(name), plain(getattr(args, name))
+    state = _resumable(path)
+    for name in MUST_MATCH + MUST_MATCH_IN[stage]:
+        found, asked = state["about"]["arguments"].get(name), plain_arguments(args)[name]
         if found != asked:
             raise InputError(f"{path}: was made with {name} {found}, this run asks for {asked}; give the same value")
     print(f"{stage}: resumed from {path}, epoch {state['epoch']}")
     return state
+
+
+def _resumable(path: Path) -> dict[str, Any]:
+    content = read_checkpoint(path)
+    if not content.get("training"):
+        raise InputError(f"{path}: holds weights only, nothing to resume from; give a ...latest_epoch.bin")
+    return content
 
 
 def restore(state: dict[str, Any], generator: torch.Generator) -> list[dict[str, float]]:
@@ -135,6 +171,6 @@ def restore(state: dict[str, Any], generator: torch.Generator) -> list[dict[str,
     return list(state["training"]["history"])
 
 
-def plain(value: Any) -> Any:
-    """An argument as a plain value for files."""
-    return str(value) if isinstance(value, Path) else value
+def plain_arguments(args: Namespace) -> dict[str, Any]:
+    """The flags as plain values for files."""
+    return {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}

@@ -73,9 +73,3 @@ class RunLog:
             for name, value in record.items():
                 if name != "epoch":
                     self._writer.add_scalar(f"{stage}/{name}", value, record["epoch"])
-
-    def scalars(self, values: dict[str, float]) -> None:
-        """Store final numbers."""
-        if self._writer is not None:
-            for name, value in values.items():
-                self._writer.add_scalar(name, value)

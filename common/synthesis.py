@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from common.camera import project, undistort
 from common.clips import Batch
+from common.errors import InputError
 from common.jpma import NEAREST_ROOT, solve_root
 from common.lifter import Lifter
 from common.sequences import Sequence
@@ -20,7 +21,7 @@ BONE_JITTER = 0.06
 SIZE_JITTER = 0.04
 MEASURED_AT_ONCE = 32  # clips in a forward pass when bones are measured
 LARGEST_NOISE_FACTOR = 3.0  # more than that is motion, or a source without noise
-SMALLEST_BOX = 0.01  # sides summed, normalised screen coordinates; less is no person but a failed detection
+SMALLEST_BOX = 0.05  # sides summed, normalised screen coordinates; less is no person but a failed detection
 TURN = 0.1  # radians, standard deviation
 _LEGS = ("RKnee", "RFoot", "LKnee", "LFoot")
 
@@ -46,6 +47,21 @@ def scale_bones(pose: torch.Tensor, ratios: torch.Tensor) -> torch.Tensor:
     for joint, parent in enumerate(H36M_17.parents[1:], start=1):
         joints.append(joints[parent] + bones[..., joint, :] * ratios[..., joint, None])
     return torch.stack(joints, -2)
+
+
+def bone_lengths(sequences: list[Sequence]) -> torch.Tensor:
+    """(J,) the mean length of every bone over labelled sequences, metres; the root's entry is 0."""
+    return torch.cat([bone_vectors(s.pose).norm(dim=-1) for s in sequences]).mean(0)
+
+
+def rebone(pose: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """The pose with the bone lengths given, directions kept (METHOD 4).
+
+    Args:
+        pose: (..., J, 3). lengths: broadcasts to (..., J), metres, a bone is numbered by its lower joint.
+    """
+    found = bone_vectors(pose).norm(dim=-1)
+    return scale_bones(pose, lengths / found.clamp_min(torch.finfo(pose.dtype).eps))
 
 
 def apparent_bone_lengths(
@@ -79,7 +95,17 @@ def bone_ratios(target_lengths: torch.Tensor, source_lengths: torch.Tensor) -> t
 
     Args:
         target_lengths, source_lengths: (J,) from `apparent_bone_lengths`, both estimated in the same way.
+
+    Raises:
+        InputError: a bone has no length, which happens when nearly all frames hold no person.
     """
+    unseen = (torch.minimum(target_lengths, source_lengths) <= 0).nonzero().flatten().tolist()
+    if unseen:
+        names = ", ".join(H36M_17.joints[joint] for joint in unseen)
+        raise InputError(
+            f"2D keypoints: the bones to {names} have no length in nearly all frames of a subject; expected a visible "
+            "person; look at the detector's output, or leave the subject out"
+        )
     legs = H36M_17.indices(*_LEGS)
     anchor = source_lengths[legs].sum() / target_lengths[legs].sum()
     ratios = target_lengths / source_lengths * anchor
@@ -150,7 +176,7 @@ def synthesise(
         move: take the target's position, camera and a small turn too; False keeps the source's own.
     """
     pose = scale_bones(source.pose, jitter_ratios(ratios, generator)[:, None])
-    error = source.keypoints - project(source.pose + source.trajectory[..., None, :], source.intrinsics)
+    seen = project(source.pose + source.trajectory[..., None, :], source.intrinsics)
     if move:
         pose = turn(pose, generator)
         intrinsics = target.intrinsics
@@ -158,8 +184,9 @@ def synthesise(
     else:
         intrinsics, trajectory = source.intrinsics, source.trajectory
     clean = project(pose + trajectory[..., None, :], intrinsics)
-    scale = _box_size(clean) / _box_size(source.keypoints) * noise
-    return Batch(clean + error * scale[..., None, None], intrinsics, pose, trajectory, source.subjects)
+    scale = _box_size(clean) / _box_size(seen) * noise
+    error = (source.keypoints - seen) * scale[..., None, None]
+    return Batch(clean + error, intrinsics, pose, trajectory, source.subjects)
 
 
 def _box_size(keypoints: torch.Tensor) -> torch.Tensor:
@@ -184,9 +211,12 @@ def noise_level(keypoints: list[torch.Tensor]) -> float:
 
     Args:
         keypoints: sequences (F, J, 2), normalised screen coordinates, at the same frame rate.
+
+    Returns:
+        0 where every sequence is shorter than four frames.
     """
     levels = [k.diff(n=3, dim=0).norm(dim=-1) / _box_size(k)[3:, None] for k in keypoints if len(k) > 3]
-    return torch.cat([level.flatten() for level in levels]).median().item()
+    return torch.cat([level.flatten() for level in levels]).median().item() if levels else 0.0
 
 
 def noise_factor(source: list[torch.Tensor], target: list[torch.Tensor]) -> float:

@@ -87,9 +87,7 @@ def test_screen_coordinates(golden):
     for width, height in ((1000, 1002), (1920, 1080)):
         normalised = camera.normalise(reference["pixels"], width, height)
         assert_near(normalised, reference[f"normalized_{width}x{height}"], EXACT)
-    assert_near(
-        camera.denormalise(reference["normalized_1000x1002"], 1000, 1002), reference["image_1000x1002"], EXACT
-    )
+    assert_near(camera.denormalise(reference["normalized_1000x1002"], 1000, 1002), reference["image_1000x1002"], EXACT)
 
 
 @pytest.fixture

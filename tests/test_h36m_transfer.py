@@ -16,7 +16,8 @@ from common.checkpoint import load_lifter, read_checkpoint
 from common.h36m import H36M, load_h36m
 
 ROOT = Path(__file__).parent.parent
-TINY = "-cs 16 -dep 1 -f 5 --downsample 10 -b 16 -num_proposals 2 -sampling_timesteps 2 -lr 1e-3 --source-lr 1e-3".split()
+TINY = "-cs 16 -dep 1 -f 5 --downsample 10 -b 16 -num_proposals 2 -sampling_timesteps 2".split()
+TINY += "-lr 1e-3 --source-lr 1e-3".split()
 SPLIT = "-sun S5,S6 -a Walking,Sitting".split()
 
 

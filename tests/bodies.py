@@ -1,0 +1,66 @@
+"""Moving people of plausible size for tests: rigid bones, known labels, seen by the real Human3.6M cameras."""
+
+import torch
+
+from common.camera import h36m_cameras, project
+from common.clips import Batch
+from common.sequences import Sequence
+from common.skeleton import H36M_17
+
+# Per bone its vector in a standing person facing the camera, metres, camera axes (x right, y down, z forward).
+_REST = {
+    "RHip": (-0.13, 0, 0), "RKnee": (0, 0.45, 0), "RFoot": (0, 0.44, 0),
+    "LHip": (0.13, 0, 0), "LKnee": (0, 0.45, 0), "LFoot": (0, 0.44, 0),
+    "Spine": (0, -0.24, 0), "Thorax": (0, -0.25, 0), "Neck/Nose": (0, -0.12, -0.03), "Head": (0, -0.11, 0),
+    "LShoulder": (0.15, 0, 0), "LElbow": (0.03, 0.27, 0), "LWrist": (0, 0.25, 0),
+    "RShoulder": (-0.15, 0, 0), "RElbow": (-0.03, 0.27, 0), "RWrist": (0, 0.25, 0),
+}  # fmt: skip
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def cameras(subject: str = "S1") -> torch.Tensor:
+    """(4, 9) float64 normalised intrinsics, all with lens distortion."""
+    return torch.stack([camera.normalised_intrinsics() for camera in h36m_cameras(subject)])
+
+
+def poses(clips: int, frames: int, seed: int = 0, swing: float = 0.5) -> torch.Tensor:
+    """(clips, frames, 17, 3) float64 metres relative to the root: bones swing smoothly and keep their lengths."""
+    rng = generator(seed)
+    time = torch.arange(frames, dtype=torch.float64)[None, :, None]  # (1, T, 1)
+    joints = {H36M_17.root: torch.zeros(clips, frames, 3, dtype=torch.float64)}
+    for joint, parent in H36M_17.bones.items():
+        rest = torch.tensor(_REST[joint], dtype=torch.float64)
+        phase, speed = torch.rand(2, clips, 1, 3, generator=rng, dtype=torch.float64)
+        direction = rest / rest.norm() + swing * torch.sin(6.3 * phase + (0.1 + 0.3 * speed) * time)
+        joints[joint] = joints[parent] + direction / direction.norm(dim=-1, keepdim=True) * rest.norm()
+    return torch.stack([joints[joint] for joint in H36M_17.joints], -2)
+
+
+def trajectories(clips: int, frames: int, seed: int = 0) -> torch.Tensor:
+    """(clips, frames, 3) float64 metres: slow walks about 5 m in front of the camera."""
+    rng = generator(seed + 1000)
+    start = torch.tensor([0.0, 0.1, 5.0]) + 0.4 * torch.randn(clips, 1, 3, generator=rng)
+    pace = 0.01 * torch.randn(clips, 1, 3, generator=rng)
+    return (start + pace * torch.arange(frames)[None, :, None]).double()
+
+
+def batch(clips: int, frames: int, seed: int = 0) -> Batch:
+    """Labelled clips with exact keypoints, one camera after another."""
+    pose, trajectory = poses(clips, frames, seed), trajectories(clips, frames, seed)
+    intrinsics = cameras()[torch.arange(clips) % 4]
+    keypoints = project(pose + trajectory[..., None, :], intrinsics)
+    return Batch(keypoints, intrinsics, pose, trajectory, [f"P{i}" for i in range(clips)])
+
+
+def sequence(frames: int, seed: int = 0, camera: int = 0, subject: str = "S1") -> Sequence:
+    """A labelled video, float32 as the loaders make it."""
+    pose, trajectory, intrinsics = poses(1, frames, seed)[0], trajectories(1, frames, seed)[0], cameras()[camera]
+    keypoints = project(pose + trajectory[:, None], intrinsics)
+    size = h36m_cameras(subject)[camera]
+    return Sequence(
+        subject, "Walking", size.name, keypoints.float(), intrinsics.float(), size.width, size.height,
+        pose.float(), trajectory.float(),
+    )  # fmt: skip

@@ -1,0 +1,383 @@
+"""The command line, the output folder and resuming."""
+
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+
+import h36m_transfer
+from common.arguments import parse, transfer_parser
+from common.checkpoint import save_checkpoint
+from common.errors import InputError, run_script
+from common.lifter import Lifter
+from common.mixste import MixSTE
+from common.run import (
+    MUST_MATCH,
+    MUST_MATCH_IN,
+    WARMUP_STEPS,
+    find_checkpoint,
+    fitting_lifter,
+    keep_epoch,
+    pick_device,
+    plain_arguments,
+    prepare_folder,
+    restore,
+    resumed,
+    set_learning_rate,
+)
+
+SAMPLE = {"channels": 64, "epochs": 10, "learning_rate": 3e-3, "data_dir": Path("data/sample"), "rank": 16}
+
+
+def arguments(*flags: object, sample_defaults: dict[str, object] = SAMPLE) -> Namespace:
+    old, sys.argv = sys.argv, ["h36m_transfer.py", *map(str, flags)]
+    try:
+        return parse(transfer_parser("a test"), sample_defaults)
+    finally:
+        sys.argv = old
+
+
+# Flags.
+
+
+@pytest.mark.parametrize(
+    ("flags", "name", "value"),
+    [
+        ("-num_proposals 7", "num_proposals", 7), ("--num-proposals 7", "num_proposals", 7),
+        ("-sampling_timesteps 3", "sampling_timesteps", 3), ("-timestep 500", "timestep", 500),
+        ("-scale 0.5", "scale", 0.5), ("-cs 256", "channels", 256), ("-dep 4", "depth", 4),
+        ("-f 27", "number_of_frames", 27), ("-b 8", "batch_size", 8), ("-e 9", "epochs", 9),
+        ("-lr 0.002", "learning_rate", 0.002), ("-lrd 0.9", "lr_decay", 0.9), ("-gpu 1", "gpu", "1"),
+        ("--nolog", "nolog", True), ("--evaluate best_epoch.bin", "evaluate", "best_epoch.bin"),
+        ("--resume", "resume", ""), ("-r latest_epoch.bin", "resume", "latest_epoch.bin"),
+        ("-cf 5", "checkpoint_frequency", 5),
+        ("-str S1,S5 -sun S6", "subjects_train", ["S1", "S5"]), ("-sun S9,S11", "subjects_unlabeled", ["S9", "S11"]),
+        ("-ste S9", "subjects_test", ["S9"]), ("-a Walking,Sitting", "actions", ["Walking", "Sitting"]),
+        ("-a *", "actions", ["*"]), ("-k gt", "keypoints", "gt"), ("-c out", "checkpoint", Path("out")),
+        ("-l events", "log", Path("events")), ("-no-da", "no_data_augmentation", True), ("--seed 3", "seed", 3),
+        ("--downsample 5", "downsample", 5), ("--root gt", "root", "gt"), ("--p2", "p2", True),
+        ("--by-subject", "by_subject", True), ("--source-checkpoint a.bin", "source_checkpoint", Path("a.bin")),
+        ("--viz-limit -1", "viz_limit", -1),
+    ],
+)  # fmt: skip
+def test_spellings(flags, name, value):
+    found = arguments(*flags.split())
+    assert getattr(found, name) == value
+    default = vars(arguments())
+    others = {key for key, other in vars(found).items() if other != default[key]}
+    follows = {"subjects_unlabeled", "subjects_test"} if "-s" in flags else set()
+    assert others <= {name} | follows
+
+
+def test_papers_settings_are_the_defaults():
+    args = arguments()
+    assert (args.channels, args.depth, args.number_of_frames, args.timestep, args.scale) == (512, 8, 243, 1000, 1.0)
+    assert (args.epochs, args.learning_rate, args.lr_decay, args.rank, args.ema_decay) == (40, 1e-4, 0.993, 4, 0.999)
+    assert args.subjects_train == ["S1"] and args.subjects_unlabeled == args.subjects_test == ["S5", "S6", "S7", "S8"]
+    assert args.root == "estimated" and args.select == "last" and args.resume is None and not args.sample
+
+
+def test_reported_subjects_follow_the_target():
+    assert arguments("-sun", "S9").subjects_test == ["S9"]
+    assert arguments("-sun", "S9", "-ste", "S1,S9").subjects_test == ["S1", "S9"]
+
+
+def test_names_are_trimmed_and_taken_once():
+    assert arguments("-sun", " S5, S6,S5,,").subjects_unlabeled == ["S5", "S6"]
+
+
+def test_sample_brings_defaults_that_any_flag_beats(capsys):
+    args = arguments("--sample")
+    assert {name: getattr(args, name) for name in SAMPLE} == SAMPLE
+    assert args.depth == 8  # what the sample does not set stays
+    assert "64" in capsys.readouterr().out
+    given = arguments("-cs", 512, "--sample", "-lr", "1e-4", "-e", 40, "--data-dir", "data", "--rank", 2)
+    full = arguments("--rank", 2)
+    assert all(getattr(given, name) == getattr(full, name) for name in SAMPLE)  # the full-size values, asked for
+
+
+def test_the_scripts_sample_settings_are_flags():
+    defaults = h36m_transfer.SAMPLE_DEFAULTS
+    assert defaults.keys() <= vars(arguments()).keys()
+    args = arguments("--sample", sample_defaults=defaults)
+    assert {name: getattr(args, name) for name in defaults} == defaults
+    for name, value in defaults.items():
+        assert type(value) is type(getattr(arguments(), name)) or isinstance(value, Path)
+
+
+BAD = [
+    ("-str S1,S5 -sun S5,S6", "S5 is both"), ("-str S5", "S5 is both"), ("-str ,", "-str"), ("-sun ,", "-sun"),
+    ("-ste ,", "-ste"), ("-a ,", "-a"), ("-b 0", "above zero, found 0"), ("-b -4", "found -4"), ("-b 1.5", "found 1.5"),
+    ("-e ten", "above zero, found ten"), ("-f 0", "-f"), ("-num_proposals 0", "-num_proposals"),
+    ("-sampling_timesteps 0", "-sampling_timesteps"), ("-cf 0", "-cf"), ("-timestep 0", "-timestep"),
+    ("-lr 0", "-lr: expected a number above zero"), ("-lr -1", "-lr"), ("-lr nan", "-lr"), ("-lr inf", "-lr"),
+    ("-lr fast", "-lr"), ("-lrd 0", "-lrd"), ("--source-lr 0", "--source-lr"), ("--source-lrd -1", "--source-lrd"),
+    ("-scale 0", "-scale"), ("--ema-decay 1", "--ema-decay"), ("--ema-decay -0.1", "--ema-decay"),
+    ("--ema-decay nan", "--ema-decay"), ("--drop-path 1", "--drop-path"), ("-cs 20", "-cs"), ("-cs 0", "-cs"),
+    ("--root middle", "--root"), ("--select best", "--select"), ("--seed -1", "--seed"), (f"--seed {2**64}", "--seed"),
+    ("--seed x", "--seed"), ("--unknown", "--unknown"), ("--evaluate", "--evaluate"), ("stray", "stray"),
+    ("--source-only --source-checkpoint a.bin", "--source-checkpoint"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("flags", "words"), BAD)
+def test_bad_flags_end_with_one_line_and_code_2(flags, words, capsys):
+    with pytest.raises(SystemExit) as caught:
+        run_script(lambda: arguments(*flags.split()))
+    assert caught.value.code == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("error: ") and err.count("\n") == 1
+    assert words in err
+
+
+def test_help_names_every_flag(capsys):
+    with pytest.raises(SystemExit) as caught:
+        arguments("--sample", "--help")
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    for action in transfer_parser("a test")._actions:
+        assert all(flag in text for flag in action.option_strings)
+        assert action.help, action.dest
+
+
+# The output folder.
+
+
+def folder_of(path: Path, **files: str) -> Path:
+    path.mkdir()
+    for name, text in files.items():
+        (path / name.replace("__", ".")).write_text(text)
+    return path
+
+
+def files_under(folder: Path) -> dict[str, str]:
+    return {str(p.relative_to(folder)): p.read_text() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_a_new_folder_is_made(tmp_path, capsys):
+    prepare_folder(arguments("-c", tmp_path / "a" / "b"))
+    assert (tmp_path / "a" / "b").is_dir() and capsys.readouterr().out == ""
+
+
+def test_an_old_run_is_moved_aside_and_nothing_is_lost(tmp_path, capsys):
+    out = folder_of(
+        tmp_path / "out", best_epoch__bin="1", source_epoch_20__bin="2", metrics__json="3", table__txt="4",
+        curves__png="5", notes__md="mine",
+    )  # fmt: skip
+    args = arguments("-c", out)
+    prepare_folder(args)
+    moved = {
+        "best_epoch.bin": "1",
+        "source_epoch_20.bin": "2",
+        "metrics.json": "3",
+        "table.txt": "4",
+        "curves.png": "5",
+    }
+    first = {f"previous-1/{name}": text for name, text in moved.items()}
+    assert files_under(out) == first | {"notes.md": "mine"}
+    assert "previous-1" in capsys.readouterr().out
+    prepare_folder(args)
+    assert files_under(out) == first | {"notes.md": "mine"}  # nothing to move
+
+    (out / "latest_epoch.bin").write_text("second")
+    prepare_folder(args)
+    assert files_under(out) == first | {"notes.md": "mine", "previous-2/latest_epoch.bin": "second"}
+    for path in (out / "previous-1").iterdir():
+        path.unlink()
+    (out / "previous-1").rmdir()
+    (out / "latest_epoch.bin").write_text("third")
+    prepare_folder(args)  # previous-1 is free, previous-2 is not
+    (out / "latest_epoch.bin").write_text("fourth")
+    prepare_folder(args)
+    assert files_under(out) == {
+        "notes.md": "mine", "previous-1/latest_epoch.bin": "third", "previous-2/latest_epoch.bin": "second",
+        "previous-3/latest_epoch.bin": "fourth",
+    }  # fmt: skip
+
+
+def test_a_report_without_checkpoints_is_kept_too(tmp_path):
+    out = folder_of(tmp_path / "out", metrics__json="3")
+    prepare_folder(arguments("-c", out))
+    assert files_under(out) == {"previous-1/metrics.json": "3"}
+
+
+def test_resuming_moves_nothing_and_needs_something(tmp_path):
+    out = folder_of(tmp_path / "out", latest_epoch__bin="1", metrics__json="2")
+    before = files_under(out)
+    prepare_folder(arguments("-c", out, "--resume"))
+    assert files_under(out) == before
+    with pytest.raises(InputError, match="holds no checkpoint"):
+        prepare_folder(arguments("-c", tmp_path / "empty", "--resume"))
+
+
+def test_the_source_checkpoint_is_not_moved_from_under_a_run(tmp_path, monkeypatch):
+    out = folder_of(tmp_path / "out", best_epoch__bin="1")
+    monkeypatch.chdir(tmp_path)
+    for given in ("out/best_epoch.bin", "./out/best_epoch.bin", out / "best_epoch.bin", "out/../out/best_epoch.bin"):
+        with pytest.raises(InputError, match="lies in the output folder"):
+            prepare_folder(arguments("-c", "out", "--source-checkpoint", given))
+    assert files_under(out) == {"best_epoch.bin": "1"}
+
+
+def test_an_output_folder_that_cannot_be(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for path in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(InputError, match="-c"):
+            prepare_folder(arguments("-c", path))
+
+
+def test_checkpoints_are_found_in_the_folder_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    out = folder_of(tmp_path / "out", a__bin="inside")
+    (tmp_path / "a.bin").write_text("here")
+    (tmp_path / "b.bin").write_text("here")
+    assert find_checkpoint("a.bin", out).read_text() == "inside"
+    assert find_checkpoint("b.bin", out).read_text() == "here"
+    assert find_checkpoint("out/a.bin", Path("out")).read_text() == "inside"
+    assert find_checkpoint(str(tmp_path / "a.bin"), out).read_text() == "here"
+    with pytest.raises(InputError, match="c.bin"):
+        find_checkpoint("c.bin", out)
+
+
+# Resuming.
+
+
+def small_lifter() -> Lifter:
+    torch.manual_seed(0)
+    return Lifter(MixSTE(3, 17, 16, 1), timesteps=20)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> tuple[Namespace, torch.Generator]:
+    """A folder with an adaptation stopped after its second epoch, and the generator as it was left."""
+    args = arguments("-c", tmp_path, "-cf", 2, "-cs", 16, "-dep", 1, "-f", 3, "-timestep", 20)
+    lifter, generator = small_lifter(), torch.Generator().manual_seed(5)
+    optimizer = torch.optim.AdamW(lifter.parameters())
+    torch.rand(7, generator=generator)
+    history, about = [{"epoch": 1, "lr": 0.1}], {"arguments": plain_arguments(args)}
+    keep_epoch("adapted", lifter, optimizer, history, generator, about, args)
+    history.append({"epoch": 2, "lr": 0.1})
+    keep_epoch("adapted", lifter, optimizer, history, generator, about, args, {"base": "00"})
+    args.resume = ""
+    return args, generator
+
+
+def test_resumed_state(kept):
+    args, generator = kept
+    assert {path.name for path in args.checkpoint.iterdir()} == {"latest_epoch.bin", "epoch_2.bin"}
+    global_state = torch.get_rng_state()
+    wanted = torch.rand(3, generator=generator), torch.rand(3)
+    state = resumed("adapted", args)
+    assert state["epoch"] == 2 and state["training"]["base"] == "00"
+    again = torch.Generator()
+    assert restore(state, again) == [{"epoch": 1, "lr": 0.1}, {"epoch": 2, "lr": 0.1}]
+    assert torch.equal(torch.rand(3, generator=again), wanted[0])
+    assert torch.equal(torch.rand(3), wanted[1])
+    assert not torch.equal(global_state, torch.get_rng_state())
+    lifter = small_lifter()
+    lifter.pose_estimator.load_state_dict(state["training"]["student"])
+    torch.optim.AdamW(lifter.parameters()).load_state_dict(state["optimizer"])
+
+
+def test_what_is_not_there_begins_anew(kept):
+    args, _ = kept
+    assert resumed("source_only", args) is None
+    args.resume = None
+    assert resumed("adapted", args) is None
+
+
+def test_a_named_file_is_resumed_by_its_own_stage(kept):
+    args, _ = kept
+    (args.checkpoint / "latest_epoch.bin").rename(args.checkpoint / "stopped.bin")
+    args.resume = "stopped.bin"
+    assert resumed("source_only", args) is None
+    assert resumed("adapted", args)["epoch"] == 2
+
+
+@pytest.mark.parametrize("name", MUST_MATCH + MUST_MATCH_IN["adapted"])
+def test_another_setting_is_refused_by_name(kept, name):
+    args, _ = kept
+    old = getattr(args, name)
+    new = not old if isinstance(old, bool) else ["S11"] if isinstance(old, list) else old + old or 1
+    assert new != old
+    setattr(args, name, new)
+    with pytest.raises(InputError) as caught:
+        resumed("adapted", args)
+    message = str(caught.value)
+    assert f"{name} {old}" in message and str(new) in message and "latest_epoch.bin" in message
+
+
+def test_settings_that_a_run_may_change(kept):
+    args, _ = kept
+    args.epochs, args.source_lr, args.checkpoint_frequency, args.log = 100, 1e-5, 7, Path("elsewhere")
+    assert resumed("adapted", args)["epoch"] == 2
+
+
+@pytest.mark.parametrize("stage", ["source_only", "adapted"])
+def test_weights_alone_cannot_be_resumed(kept, stage):
+    args, _ = kept
+    args.resume = "epoch_2.bin"
+    with pytest.raises(InputError, match="epoch_2.bin.*weights only"):
+        resumed(stage, args)
+
+
+def test_resuming_from_a_file_that_is_not_there(kept):
+    args, _ = kept
+    args.resume = "absent.bin"
+    with pytest.raises(InputError, match="absent.bin"):
+        resumed("adapted", args)
+
+
+def test_sizes_of_a_given_model_can_be_resumed_without_naming_them(tmp_path):
+    # fitting_lifter puts the file's sizes into the arguments: what is stored and compared must be these.
+    save_checkpoint(tmp_path / "source.bin", small_lifter(), 1, 0.1, {})
+    flags = "-c", tmp_path / "out", "--source-checkpoint", tmp_path / "source.bin"
+    args = arguments(*flags)
+    lifter = fitting_lifter(args.source_checkpoint, args, torch.device("cpu"))
+    assert (args.channels, args.depth, args.number_of_frames, args.timestep) == (16, 1, 3, 20)
+    optimizer = torch.optim.AdamW(lifter.parameters())
+    about = {"arguments": plain_arguments(args)}
+    keep_epoch("adapted", lifter, optimizer, [{"epoch": 1, "lr": 0.1}], torch.Generator(), about, args)
+    again = arguments(*flags, "--resume")
+    fitting_lifter(again.source_checkpoint, again, torch.device("cpu"))
+    assert resumed("adapted", again)["epoch"] == 1
+
+
+def test_a_lifter_of_other_joints_is_refused(tmp_path):
+    save_checkpoint(tmp_path / "a.bin", Lifter(MixSTE(3, 16, 16, 1)), 1, 0.1, {})
+    with pytest.raises(InputError, match="16 joints, expected 17"):
+        fitting_lifter(tmp_path / "a.bin", arguments(), torch.device("cpu"))
+
+
+def test_a_lifter_of_another_frame_rate_is_refused(tmp_path):
+    save_checkpoint(tmp_path / "a.bin", small_lifter(), 1, 0.1, {"arguments": {"downsample": 5}})
+    with pytest.raises(InputError, match="add --downsample 5"):
+        fitting_lifter(tmp_path / "a.bin", arguments(), torch.device("cpu"))
+    fitting_lifter(tmp_path / "a.bin", arguments("--downsample", 5), torch.device("cpu"))
+
+
+# The rest.
+
+
+def test_learning_rate_rises_then_falls_by_epoch():
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1)
+
+    def rate(epoch: int, step: int) -> float:
+        set_learning_rate(optimizer, 0.2, 0.9, epoch, step)
+        return optimizer.param_groups[0]["lr"]
+
+    assert rate(1, 0) == pytest.approx(0.2 / WARMUP_STEPS)
+    assert rate(1, WARMUP_STEPS // 2 - 1) == pytest.approx(0.1)
+    assert rate(1, WARMUP_STEPS) == pytest.approx(0.2)
+    assert rate(4, 10 * WARMUP_STEPS) == pytest.approx(0.2 * 0.9**3)
+
+
+def test_device():
+    if torch.cuda.is_available():
+        assert pick_device("").type == "cuda"
+        with pytest.raises(InputError, match="-gpu"):
+            pick_device("99")
+    else:
+        assert pick_device("") == pick_device("3") == torch.device("cpu")

@@ -1,0 +1,224 @@
+"""The denoiser, the diffusion process and the sampler."""
+
+import math
+
+import pytest
+import torch
+
+from common.diffusion import CLAMP, Diffusion, cosine_betas, ddim_times
+from common.lifter import Lifter
+from common.mixste import MixSTE, SinusoidalEmbedding
+from common.skeleton import H36M_17, mirror
+
+B, T, J, H, K = 3, 4, len(H36M_17.joints), 3, 3
+CLOSE = {"atol": 2e-6, "rtol": 0}
+
+
+def rng(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture(scope="module")
+def lifter() -> Lifter:
+    torch.manual_seed(0)
+    return Lifter(MixSTE(T, J, 16, 2), timesteps=50).eval()
+
+
+@pytest.fixture(scope="module")
+def x_2d() -> torch.Tensor:
+    return torch.randn(B, T, J, 2, generator=rng()) / 3
+
+
+@pytest.fixture(scope="module")
+def noise() -> list[torch.Tensor]:
+    return list(torch.randn(K, B, H, T, J, 3, generator=rng(1)))
+
+
+def sample(lifter: Lifter, x_2d: torch.Tensor, noise: list[torch.Tensor], flip: bool = True) -> torch.Tensor:
+    return lifter.sample(x_2d, noise[0].shape[1], len(noise), flip, noise=noise)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 5])
+def test_sample_keeps_every_step_of_every_hypothesis(lifter, x_2d, steps):
+    found = lifter.sample(x_2d, H, steps, generator=rng())
+    assert found.shape == (B, steps, H, T, J, 3)
+    assert not found.requires_grad
+    assert found.abs().max() <= CLAMP
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_one_hypothesis_is_a_slice_of_many(lifter, x_2d, noise, flip):
+    many = sample(lifter, x_2d, noise, flip)
+    for h in range(H):
+        one = sample(lifter, x_2d, [draw[:, h : h + 1] for draw in noise], flip)
+        torch.testing.assert_close(one, many[:, :, h : h + 1], **CLOSE)
+    assert (many[:, :, 0] - many[:, :, 1]).abs().max() > 1e-3  # the draws do tell hypotheses apart
+
+
+def test_clips_of_a_batch_do_not_see_each_other(lifter, x_2d, noise):
+    together = sample(lifter, x_2d, noise)
+    for b in range(B):
+        alone = sample(lifter, x_2d[b : b + 1], [draw[b : b + 1] for draw in noise])
+        torch.testing.assert_close(alone, together[b : b + 1], **CLOSE)
+    assert (together[0] - together[1]).abs().max() > 1e-3
+
+
+def test_flip_averaging_commutes_with_mirroring(lifter, x_2d, noise):
+    found = sample(lifter, x_2d, noise)
+    mirrored = sample(lifter, mirror(x_2d), [mirror(draw) for draw in noise])
+    torch.testing.assert_close(mirrored, mirror(found), **CLOSE)
+    plain = sample(lifter, x_2d, noise, flip=False)
+    unlike = sample(lifter, mirror(x_2d), [mirror(draw) for draw in noise], flip=False)
+    assert (unlike - mirror(plain)).abs().max() > 1e-3  # without flips it does not
+
+
+def test_a_run_can_be_replayed_from_its_draws(lifter, x_2d):
+    shape = (B, H, T, J, 3)
+    generator = rng(5)
+    draws = [torch.randn(shape, generator=generator) for _ in range(K)]
+    drawn = lifter.sample(x_2d, H, K, generator=rng(5))
+    assert torch.equal(sample(lifter, x_2d, draws), drawn)
+
+
+def test_the_generator_alone_decides(lifter, x_2d):
+    torch.manual_seed(1)
+    first = lifter.sample(x_2d, H, K, generator=rng(7))
+    torch.manual_seed(2)
+    assert torch.equal(lifter.sample(x_2d, H, K, generator=rng(7)), first)
+    assert not torch.equal(lifter.sample(x_2d, H, K, generator=rng(8)), first)
+
+
+def test_wrong_draws_are_refused(lifter, x_2d, noise):
+    wrong = [
+        noise[:-1],
+        [*noise, noise[0]],
+        [noise[0][:, :1], *noise[1:]],
+        [*noise[:-1], noise[-1][:1]],
+        [draw[..., :2] for draw in noise],
+    ]
+    for draws in wrong:
+        with pytest.raises(ValueError, match=f"expected {K} draws"):
+            lifter.sample(x_2d, H, K, noise=draws)
+
+
+def test_wrong_frames_or_joints_are_refused_with_both_numbers(lifter, x_2d):
+    for clip in (x_2d[:, :-1], x_2d[:, :, :-1]):
+        with pytest.raises(ValueError) as caught:
+            lifter.sample(clip)
+        assert str((T, J)) in str(caught.value)
+        assert str(tuple(clip.shape[1:3])) in str(caught.value)
+    with pytest.raises(ValueError):
+        lifter.denoise(x_2d, torch.zeros(B, 1, T + 1, J, 3), torch.zeros(B, dtype=torch.long))
+
+
+def test_every_input_matters(lifter, x_2d):
+    x_3d, t = torch.randn(B, H, T, J, 3, generator=rng()), torch.tensor([3, 20, 40])
+    found = lifter.denoise(x_2d, x_3d, t)
+    assert found.shape == x_3d.shape
+    moved_2d, moved_3d = x_2d.clone(), x_3d.clone()
+    moved_2d[0, 0, 0] += 0.1  # reaches every joint and frame of its clip
+    moved_3d[0, 1, 0, 0] += 0.1
+    assert ((lifter.denoise(moved_2d, x_3d, t) - found)[0].abs().amax(-1) > 0).all()
+    moved = (lifter.denoise(x_2d, moved_3d, t) - found).abs().amax(-1)
+    assert (moved[0, 1] > 0).all()
+    torch.testing.assert_close(moved[0, 0], torch.zeros(T, J), **CLOSE)
+    assert (lifter.denoise(x_2d, x_3d, t + 1) - found).abs().max() > 0
+
+
+def test_drop_path_acts_only_while_training(x_2d):
+    torch.manual_seed(0)
+    estimator = MixSTE(T, J, 16, 3, drop_path=0.5)
+    rates = [[block.drop_path.drop_prob for block in blocks] for blocks in (estimator.STEblocks, estimator.TTEblocks)]
+    assert rates == [[0, 0.25, 0.5]] * 2
+    inputs = x_2d, torch.randn(B, 1, T, J, 3, generator=rng()), torch.zeros(B, dtype=torch.long)
+    with torch.no_grad():
+        assert not torch.equal(estimator.train()(*inputs), estimator(*inputs))
+        still = estimator.eval()(*inputs)
+        assert torch.equal(still, estimator(*inputs))
+        estimator.set_drop_path(0.0)
+        assert torch.equal(still, estimator.train()(*inputs))
+
+
+def test_papers_size():
+    one, two = (sum(p.numel() for p in MixSTE(243, J, 512, depth).parameters()) for depth in (1, 2))
+    assert one + 7 * (two - one) == pytest.approx(34.8e6, rel=0.005)  # depth 8
+
+
+def test_sinusoid():
+    width, t = 16, torch.tensor([0, 1, 7, 999])
+    found = SinusoidalEmbedding(width)(t)
+    for row, time in zip(found, t.tolist()):
+        for i in range(width // 2):
+            angle = time * math.exp(-i * math.log(10000) / (width // 2 - 1))
+            assert row[i].item() == pytest.approx(math.sin(angle), abs=1e-4)
+            assert row[i + width // 2].item() == pytest.approx(math.cos(angle), abs=1e-4)
+
+
+# The diffusion process.
+
+
+def test_cosine_schedule():
+    betas = cosine_betas(1000)
+    alpha_bar = torch.cumprod(1 - betas, 0)
+    assert betas.dtype == torch.float64 and betas.shape == (1000,)
+    assert (betas > 0).all() and betas.max() == 0.999 and (alpha_bar.diff() < 0).all()
+    for n in (1, 10, 500, 998):  # the closed form, wherever no beta was clipped
+        wanted = [math.cos((m / 1000 + 0.008) / 1.008 * math.pi / 2) ** 2 for m in (n, 0)]
+        assert alpha_bar[n - 1].item() == pytest.approx(wanted[0] / wanted[1], rel=1e-9)
+
+
+def test_noise_hides_the_pose_little_at_first_and_wholly_at_last():
+    diffusion = Diffusion(1000)
+    x0, noise = torch.rand(2, T, J, 3, generator=rng()) - 0.5, torch.randn(2, T, J, 3, generator=rng(1))
+    first = diffusion.add_noise(x0, torch.tensor([0, 0]), noise)
+    last = diffusion.add_noise(x0, torch.tensor([999, 999]), noise)
+    torch.testing.assert_close(first, x0, atol=0.05, rtol=0)
+    torch.testing.assert_close(last, noise.clamp(-CLAMP, CLAMP), atol=1e-3, rtol=0)
+    mixed = diffusion.add_noise(x0, torch.tensor([0, 999]), noise)  # a time for each clip
+    assert torch.equal(mixed, torch.stack([first[0], last[1]]))
+    assert mixed.dtype == x0.dtype
+
+
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+def test_noisy_poses_keep_their_unit_and_the_clamp(scale):
+    diffusion = Diffusion(1000, scale)
+    x0 = 3 * torch.randn(4, T, J, 3, generator=rng())
+    noisy = diffusion.add_noise(x0, torch.tensor([0, 300, 600, 999]), torch.randn(x0.shape, generator=rng(1)))
+    assert noisy.abs().max().item() == pytest.approx(CLAMP)
+    small = x0 / 20
+    unmoved = diffusion.add_noise(small, torch.zeros(4, dtype=torch.long), torch.zeros_like(small))
+    torch.testing.assert_close(unmoved, small, atol=1e-4, rtol=0)
+
+
+def test_noise_is_recovered_from_the_state_and_the_pose():
+    diffusion = Diffusion(1000)
+    x0, noise = 0.1 * torch.randn(1, T, J, 3, generator=rng()), 0.1 * torch.randn(1, T, J, 3, generator=rng(1))
+    for time in (5, 500, 990):
+        x = diffusion.add_noise(x0, torch.tensor([time]), noise)
+        torch.testing.assert_close(diffusion.predicted_noise(x, x0, time), noise, atol=1e-4, rtol=0)
+
+
+def test_ddim_step_keeps_the_marginal_distribution():
+    # With the true x0 and fresh unit noise, the state at the next time has mean sqrt(a) x0 and variance 1 - a.
+    diffusion = Diffusion(1000)
+    noise, fresh = torch.randn(2, 200_000, generator=rng(2), dtype=torch.float64)
+    x0 = torch.full_like(noise, 0.3)
+    for time, next_time in ((999, 799), (500, 250), (100, 0)):
+        alpha_bar, wanted = diffusion.alpha_bar[[time, next_time]]
+        x = alpha_bar.sqrt() * x0 + (1 - alpha_bar).sqrt() * noise
+        state = diffusion.ddim_step(x, x0, fresh, time, next_time)
+        assert state.mean().item() == pytest.approx((wanted.sqrt() * 0.3).item(), abs=0.01)
+        assert state.var().item() == pytest.approx((1 - wanted).item(), rel=0.02)
+
+
+@pytest.mark.parametrize(("timesteps", "steps"), [(1000, 1), (1000, 5), (1000, 1000), (50, 7)])
+def test_sampling_times_fall_from_the_last_to_before_the_first(timesteps, steps):
+    times = ddim_times(timesteps, steps)
+    assert len(times) == steps
+    assert times[0][0] == timesteps - 1 and times[-1][1] == -1
+    assert all(time > next_time for time, next_time in times)
+    assert all(one[1] == other[0] for one, other in zip(times, times[1:]))
+
+
+def test_the_process_adds_nothing_to_the_weights(lifter):
+    assert all(name.startswith("pose_estimator.") for name in lifter.state_dict())

@@ -1,0 +1,100 @@
+"""Low-rank adaptation: what it changes, what it trains, what it merges to."""
+
+import copy
+
+import pytest
+import torch
+
+from common.lora import LoRALinear, add_lora, merge_lora
+from common.mixste import MixSTE
+
+FRAMES, JOINTS, WIDTH, DEPTH, RANK = 3, 5, 16, 2, 4
+
+
+def inputs() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    rng = torch.Generator().manual_seed(0)
+    x_2d = torch.randn(2, FRAMES, JOINTS, 2, generator=rng)
+    return x_2d, torch.randn(2, 2, FRAMES, JOINTS, 3, generator=rng), torch.tensor([3, 700])
+
+
+@pytest.fixture
+def base() -> MixSTE:
+    torch.manual_seed(0)
+    return MixSTE(FRAMES, JOINTS, WIDTH, DEPTH).eval()
+
+
+def adapted(base: MixSTE, scale: float = 1.0) -> MixSTE:
+    """A copy whose updates have been moved away from zero."""
+    model = copy.deepcopy(base)
+    add_lora(model, RANK, scale)
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, LoRALinear):
+                module.lora_up.weight.normal_(std=0.2)
+    return model
+
+
+def test_step_zero_is_the_base(base):
+    wanted = base(*inputs())
+    add_lora(base, RANK)
+    assert torch.equal(base(*inputs()), wanted)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_merged_computes_the_same(base, scale):
+    model = adapted(base, scale)
+    wanted = model(*inputs())
+    assert (wanted - base(*inputs())).abs().max() > 1e-2
+    merge_lora(model)
+    torch.testing.assert_close(model(*inputs()), wanted, atol=1e-5, rtol=0)
+    assert model.state_dict().keys() == base.state_dict().keys()
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_the_update_is_scaled_and_of_low_rank():
+    torch.manual_seed(0)
+    layer = LoRALinear(torch.nn.Linear(6, 9), 2, scale=0.5)
+    torch.nn.init.normal_(layer.lora_up.weight)
+    x = torch.randn(4, 6)
+    wanted = layer.linear(x) + 0.5 * x @ layer.lora_down.weight.T @ layer.lora_up.weight.T
+    torch.testing.assert_close(layer(x), wanted)
+    torch.testing.assert_close(layer.merged()(x), wanted)
+    assert torch.linalg.matrix_rank(layer.delta_weight()) == 2
+
+
+def test_only_the_low_rank_matrices_of_attention_are_trained(base):
+    frozen = {name: value.clone() for name, value in base.state_dict().items()}
+    add_lora(base, RANK)
+    trained = {name: p for name, p in base.named_parameters() if p.requires_grad}
+    layers = {
+        f"{kind}blocks.{i}.attn.{layer}" for kind in ("STE", "TTE") for i in range(DEPTH) for layer in ("qkv", "proj")
+    }
+    assert trained.keys() == {f"{name}.{part}.weight" for name in layers for part in ("lora_down", "lora_up")}
+    # Per attention layer: rank * (C + 3 C) for qkv and rank * (C + C) for proj.
+    assert sum(p.numel() for p in trained.values()) == 2 * DEPTH * RANK * 6 * WIDTH
+
+    optimizer = torch.optim.AdamW(trained.values(), lr=0.1, weight_decay=0.1)
+    start = {name: p.detach().clone() for name, p in trained.items()}
+    for _ in range(2):  # lora_down has a gradient only once lora_up is not zero
+        base(*inputs()).square().mean().backward()
+        optimizer.step()
+    assert all((p - start[name]).abs().max() > 0 for name, p in trained.items())
+    for name, value in base.state_dict().items():
+        if "lora_" not in name:
+            assert torch.equal(value, frozen[name.replace(".linear.", ".")]), name
+
+
+def test_merging_draws_no_random_numbers(base):
+    # A checkpoint is merged each time it is written: that must not change what the training draws next.
+    model = adapted(base)
+    state = torch.get_rng_state()
+    merge_lora(model)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_merging_leaves_the_layer_as_it_was(base):
+    model = adapted(base)
+    layer = model.STEblocks[0].attn.qkv
+    weight = layer.linear.weight.clone()
+    layer.merged()
+    assert torch.equal(layer.linear.weight, weight)

@@ -1,0 +1,190 @@
+"""The moving average of a student, and the labels it draws from 2D alone."""
+
+import pytest
+import torch
+from bodies import batch, generator
+
+from common.clips import Batch
+from common.lifter import Lifter
+from common.lora import add_lora
+from common.mixste import MixSTE
+from common.skeleton import H36M_17
+from common.teacher import REPROJECTION_SCALE, SPREAD_SCALE, Teacher, pseudo_label, reprojection_loss
+
+WRIST = H36M_17.index("LWrist")
+
+
+@pytest.fixture
+def student() -> Lifter:
+    torch.manual_seed(0)
+    return Lifter(MixSTE(frames=5, joints=17, width=16, depth=1))
+
+
+@pytest.fixture
+def clips() -> Batch:
+    return batch(4, 5)
+
+
+def shift(lifter: Lifter, by: float) -> None:
+    """Add a number to every weight, frozen ones too."""
+    with torch.no_grad():
+        for weight in lifter.parameters():
+            weight += by
+
+
+class Draws:
+    """A lifter that answers with hypotheses (B, H, T, J, 3) fixed beforehand."""
+
+    def __init__(self, hypotheses: torch.Tensor):
+        self.hypotheses = hypotheses
+
+    def sample(self, keypoints, num_proposals, sampling_timesteps, flip, generator):
+        assert self.hypotheses.shape[1] == num_proposals
+        return self.hypotheses[:, None].expand(-1, sampling_timesteps, -1, -1, -1, -1)
+
+
+def test_the_average_is_the_stated_arithmetic(student):
+    teacher = Teacher(student, decay=0.3)
+    expected = [p.detach().clone() for p in student.parameters()]
+    for update in range(1, 8):
+        shift(student, 0.1 * update)
+        teacher.update(student)
+        decay = min(0.3, update / (update + 10))
+        expected = [decay * e + (1 - decay) * p.detach() for e, p in zip(expected, student.parameters())]
+        for mine, theirs in zip(teacher.lifter.parameters(), expected):
+            torch.testing.assert_close(mine, theirs, rtol=0, atol=1e-5)
+    assert teacher.updates == 7
+
+
+def test_the_decay_rises_to_its_final_value(student):
+    teacher = Teacher(student, decay=0.9)
+    weight = next(teacher.lifter.parameters())
+    kept = []
+    for _ in range(120):
+        before = weight.clone()
+        shift(student, 1.0)
+        gap = next(student.parameters()) - before
+        teacher.update(student)
+        kept.append(1 - ((weight - before) / gap).mean().item())
+    assert kept[0] == pytest.approx(1 / 11, abs=1e-4)
+    assert all(later >= earlier - 1e-3 for earlier, later in zip(kept, kept[1:]))
+    assert kept[-1] == pytest.approx(0.9, abs=1e-3)
+
+
+def test_the_teacher_is_its_own_frozen_copy(student):
+    student.train()
+    teacher = Teacher(student, decay=0.99)
+    assert not teacher.lifter.training and student.training
+    assert not any(p.requires_grad for p in teacher.lifter.parameters())
+    assert all(p.requires_grad for p in student.parameters())
+    before = [p.clone() for p in teacher.lifter.parameters()]
+    shift(student, 1.0)
+    assert all(torch.equal(p, b) for p, b in zip(teacher.lifter.parameters(), before))
+    after = [p.detach().clone() for p in student.parameters()]
+    teacher.update(student)
+    assert all(torch.equal(p, a) for p, a in zip(student.parameters(), after))
+
+
+def test_frozen_parts_are_not_averaged(student):
+    add_lora(student.pose_estimator, rank=2)
+    teacher = Teacher(student, decay=0.5)
+    before = {name: p.clone() for name, p in teacher.lifter.named_parameters()}
+    shift(student, 1.0)
+    teacher.update(student)
+    moved = {name for name, p in teacher.lifter.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == {name for name in before if "lora_" in name} and moved
+    assert moved == {name for name, p in student.named_parameters() if p.requires_grad}
+
+
+def test_pseudo_labels_of_a_lifter(student, clips):
+    student.eval()
+    keypoints, intrinsics = clips.keypoints.float(), clips.intrinsics.float()
+    pose, confidence = pseudo_label(student, keypoints, intrinsics, 3, generator(1))
+    assert pose.shape == (4, 5, 17, 3) and confidence.shape == (4, 5, 17)
+    assert not pose.requires_grad and not confidence.requires_grad
+    assert (confidence >= 0).all() and (confidence <= 1).all() and pose.isfinite().all()
+    again = pseudo_label(student, keypoints, intrinsics, 3, generator(1))
+    assert torch.equal(again[0], pose) and torch.equal(again[1], confidence)
+    assert not torch.equal(pseudo_label(student, keypoints, intrinsics, 3, generator(2))[0], pose)
+    assert torch.equal(keypoints, clips.keypoints.float())
+
+
+def test_every_joint_of_a_pseudo_label_is_one_of_the_hypotheses(clips):
+    noise = 0.02 * torch.randn(4, 3, 5, 17, 3, generator=generator(), dtype=torch.float64)
+    hypotheses = clips.pose[:, None] + noise
+    pose, _ = pseudo_label(Draws(hypotheses), clips.keypoints, clips.intrinsics, 3, generator())
+    assert ((hypotheses - pose[:, None]).norm(dim=-1) == 0).any(1).all()
+
+
+def test_certainty_is_complete_when_all_agrees(clips):
+    pose, confidence = pseudo_label(
+        Draws(clips.pose[:, None].expand(-1, 2, -1, -1, -1)), clips.keypoints, clips.intrinsics, 2, generator()
+    )
+    assert torch.equal(pose, clips.pose)
+    assert (confidence > 1 - 1e-6).all()
+
+
+def test_an_outlier_keypoint_is_not_believed(clips):
+    spoilt = clips.keypoints.clone()
+    spoilt[1, 2, WRIST] += 0.1
+    lifter = Draws(clips.pose[:, None])
+    _, before = pseudo_label(lifter, clips.keypoints, clips.intrinsics, 1, generator())
+    _, confidence = pseudo_label(lifter, spoilt, clips.intrinsics, 1, generator())
+    assert confidence[1, 2, WRIST] < 0.01
+    assert confidence[1, 2].argmin() == WRIST
+    others = torch.ones_like(confidence).bool()
+    others[1, 2] = False
+    torch.testing.assert_close(confidence[others], before[others])
+
+
+def test_confidence_falls_with_spread_as_stated(clips):
+    """Two hypotheses on either side along the ray: the same image, a depth nobody knows."""
+    along = clips.pose + clips.trajectory[..., None, :]
+    offset = 0.03 * torch.nn.functional.normalize(along, dim=-1)
+    offset[..., :WRIST, :] = 0
+    offset[..., WRIST + 1 :, :] = 0
+    hypotheses = torch.stack([clips.pose - offset, clips.pose + offset], 1)
+    _, confidence = pseudo_label(Draws(hypotheses), clips.keypoints, clips.intrinsics, 2, generator())
+    expected = torch.full_like(confidence[..., WRIST], -0.03 / SPREAD_SCALE).exp()
+    torch.testing.assert_close(confidence[..., WRIST], expected, rtol=1e-4, atol=0)
+    assert confidence[..., :WRIST].min() > 1 - 1e-4
+
+
+def test_confidence_falls_with_distance_as_stated(clips):
+    """All joints but one where they belong, with the wrist so far away that reweighting leaves it out."""
+    seen = clips.keypoints.clone()
+    seen[..., WRIST, 0] += REPROJECTION_SCALE
+    _, confidence = pseudo_label(Draws(clips.pose[:, None]), seen, clips.intrinsics, 1, generator())
+    assert (confidence[..., WRIST] - torch.tensor(-1.0).exp()).abs().max() < 0.05
+
+
+def test_a_perfect_pose_has_no_reprojection_loss_at_any_size(clips):
+    for size in (1.0, 0.5, 2.0):  # 2D does not tell the size
+        assert reprojection_loss(size * clips.pose, clips.keypoints, clips.intrinsics) < 1e-9
+    turned = clips.pose.flip(-1)
+    assert reprojection_loss(turned, clips.keypoints, clips.intrinsics) > 0.01
+
+
+def test_the_gradient_draws_a_shifted_joint_back(clips):
+    offset = clips.pose.new_tensor([0.1, -0.05, 0.0])
+    pose = clips.pose.clone()
+    pose[..., WRIST, :] += offset
+    pose.requires_grad_()
+    loss = reprojection_loss(pose, clips.keypoints, clips.intrinsics)
+    loss.backward()
+    assert pose.grad.isfinite().all()
+    assert ((pose.grad[..., WRIST, :] * offset).sum(-1) > 0).all()
+    with torch.no_grad():
+        step = torch.zeros_like(pose)
+        step[..., WRIST, :] = 0.01 * torch.nn.functional.normalize(pose.grad[..., WRIST, :], dim=-1)
+        nearer = pose - step
+    assert reprojection_loss(nearer, clips.keypoints, clips.intrinsics) < loss
+
+
+def test_a_clip_without_a_person_has_finite_gradients():
+    pose = torch.randn(2, 5, 17, 3, generator=generator()).requires_grad_()
+    keypoints, intrinsics = torch.zeros(2, 5, 17, 2), batch(2, 1).intrinsics.float()
+    reprojection_loss(pose, keypoints, intrinsics).backward()
+    assert pose.grad.isfinite().all()
+    found, confidence = pseudo_label(Draws(pose.detach()[:, None]), keypoints, intrinsics, 1, generator())
+    assert found.isfinite().all() and confidence.isfinite().all()
