@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from common.arguments import parse, transfer_parser
+from common.arguments import h36m_parser, parse
 from common.checkpoint import load_lifter, save_adapter, save_checkpoint, weights_hash
 from common.clips import Clips
 from common.errors import InputError, run_script
@@ -24,8 +24,8 @@ from common.lifter import Lifter
 from common.lora import add_lora
 from common.metrics import joint_errors
 from common.mixste import MixSTE
-from common.render import render_sequence
-from common.report import write_report
+from common.render import chosen_video, render_sequence
+from common.report import metrics_record, run_facts, tables, write_report
 from common.run import (
     find_checkpoint,
     fitting_lifter,
@@ -67,7 +67,7 @@ SELECTION_VIDEOS = 32  # looked at after each epoch when the epoch is selected
 
 def main() -> None:
     # Arguments and data. Nothing is written before both are known to be good.
-    args = parse(transfer_parser(__doc__.splitlines()[0]), SAMPLE_DEFAULTS)
+    args = parse(h36m_parser(__doc__.splitlines()[0]), SAMPLE_DEFAULTS)
     device = pick_device(args.gpu)
     if args.sample and args.data_dir == SAMPLE_DIR and not SAMPLE_DIR.exists():
         from data.make_sample import make_sample
@@ -83,9 +83,11 @@ def main() -> None:
     target = [s.unlabelled() for name in args.subjects_unlabeled for s in data.sequences[name]]
     reported = [s.downsampled(args.downsample) for name in args.subjects_test for s in data.sequences[name]]
 
+    video = chosen_video(reported, args) if args.render else None
+
     # A model that is given decides the sizes.
     given = find_checkpoint(args.evaluate, args.checkpoint) if args.evaluate else args.source_checkpoint
-    loaded = fitting_lifter(given, args, device) if given else None
+    loaded = fitting_lifter(given, args, device, foreign_order="h36m") if given else None
     about = {
         "protocol": f"Human3.6M {','.join(args.subjects_train)} -> {','.join(args.subjects_unlabeled)}",
         "data": data.provenance,
@@ -127,9 +129,11 @@ def main() -> None:
         begin = time.monotonic()
         rows[row] = evaluate(model, reported, sampling, args.root)
         print(f"evaluated {row.replace('_', ' ')} on {sum(rows[row].frames)} frames ({time.monotonic() - begin:.0f} s)")
-    write_report(rows, histories, about, data.files, args)
+    facts = run_facts(about, args.subjects_test, data.files, histories, args)
+    record = metrics_record(rows, facts)
+    write_report(record, tables(record, args.p2, args.by_subject), args.checkpoint)
     if args.render:
-        render_sequence(models, reported, sampling, data.synthetic, args)
+        render_sequence(models, video, sampling, data.synthetic, args)
 
 
 def train_supervised(

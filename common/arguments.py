@@ -6,7 +6,9 @@ from pathlib import Path
 
 from common.errors import InputError
 from common.evaluation import ROOTS
+from common.skeleton import H36M_17, MPI_3DHP_17
 
+JOINT_ORDERS = {"h36m": H36M_17, "3dhp": MPI_3DHP_17}
 SELECTIONS = ("last", "reprojection", "oracle")
 
 
@@ -27,8 +29,12 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def transfer_parser(description: str) -> argparse.ArgumentParser:
-    """The flags of a transfer script. Defaults are the papers' full-size settings."""
+def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
+    """The flags both transfer scripts have. Defaults are the papers' full-size settings.
+
+    Args:
+        source: the labelled Human3.6M subjects, "S1,S5".
+    """
     parser = _Parser(description=description, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
 
     data = parser.add_argument_group("data")
@@ -37,13 +43,8 @@ def transfer_parser(description: str) -> argparse.ArgumentParser:
         "--sample", action="store_true", help="run on synthetic data, made in data/sample/ when absent, at a small size"
     )
     data.add_argument("-k", "--keypoints", default="cpn_ft_h36m_dbb", metavar="NAME", help="2D: this one or gt")
-    data.add_argument("-str", "--subjects-train", type=names, default=["S1"], metavar="LIST", help="labelled source")
     data.add_argument(
-        "-sun", "--subjects-unlabeled", type=names, default=names("S5,S6,S7,S8"), metavar="LIST",
-        help="target subjects, of which only the 2D is read",
-    )  # fmt: skip
-    data.add_argument(
-        "-ste", "--subjects-test", type=names, metavar="LIST", help="subjects reported on; the target's when left out"
+        "-str", "--subjects-train", type=names, default=names(source), metavar="LIST", help="labelled source subjects"
     )
     data.add_argument("-a", "--actions", type=names, default=["*"], metavar="LIST", help="actions to use, * for all")
     data.add_argument("--downsample", type=positive, default=1, metavar="N", help="keep one frame in N of the 50 fps")
@@ -61,6 +62,10 @@ def transfer_parser(description: str) -> argparse.ArgumentParser:
     )  # fmt: skip
     run.add_argument("--evaluate", metavar="FILE", help="only score this checkpoint, a path or a name inside -c")
     run.add_argument("--source-checkpoint", type=Path, metavar="FILE", help="skip source training, start from this")
+    run.add_argument(
+        "--checkpoint-joint-order", choices=JOINT_ORDERS,
+        help="of a checkpoint that another project made; ours say it themselves",
+    )  # fmt: skip
     run.add_argument("--source-only", action="store_true", help="train and report the source model only")
     run.add_argument("--supervised-target", action="store_true", help="also train the oracle on target labels")
     run.add_argument(
@@ -125,6 +130,35 @@ def transfer_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
+def h36m_parser(description: str) -> argparse.ArgumentParser:
+    """The flags of the transfer between Human3.6M subjects."""
+    parser = transfer_parser(description, source="S1")
+    target = parser.add_argument_group("target")
+    target.add_argument(
+        "-sun", "--subjects-unlabeled", type=names, default=names("S5,S6,S7,S8"), metavar="LIST",
+        help="target subjects, of which only the 2D is read",
+    )  # fmt: skip
+    target.add_argument(
+        "-ste", "--subjects-test", type=names, metavar="LIST", help="subjects reported on; the target's when left out"
+    )
+    return parser
+
+
+def mpi_3dhp_parser(description: str) -> argparse.ArgumentParser:
+    """The flags of the transfer from Human3.6M to MPI-INF-3DHP."""
+    parser = transfer_parser(description, source="S1,S5,S6,S7,S8")
+    target = parser.add_argument_group("target")
+    target.add_argument(
+        "--target-split", choices=("train", "test"), default="train",
+        help="whose 2D is adapted to: the training sequences', or the test sequences' own (transductive)",
+    )  # fmt: skip
+    target.add_argument(
+        "--target-intrinsics", default="file", metavar="file|estimate|FX,FY,CX,CY",
+        help="of the training sequences: stored in the file, fitted to its 2D and 3D, or given in pixels",
+    )  # fmt: skip
+    return parser
+
+
 def parse(parser: argparse.ArgumentParser, sample_defaults: dict[str, object]) -> argparse.Namespace:
     """Parse the command line; with --sample its small defaults apply, and any flag given wins over them."""
     sample = parser.parse_args().sample
@@ -134,25 +168,28 @@ def parse(parser: argparse.ArgumentParser, sample_defaults: dict[str, object]) -
     if sample:
         flags = {action.dest: action.option_strings[0] for action in parser._actions}
         print("--sample stands for", *(f"{flags[name]} {getattr(args, name)}" for name in sample_defaults))
-    if args.subjects_test is None:
-        args.subjects_test = args.subjects_unlabeled
+    if "subjects_unlabeled" in args:
+        if args.subjects_test is None:
+            args.subjects_test = args.subjects_unlabeled
+        _check_target(args)
     _check(args)
     return args
 
 
-def _check(args: argparse.Namespace) -> None:
-    for flag, subjects in (
-        ("-str", args.subjects_train),
-        ("-sun", args.subjects_unlabeled),
-        ("-ste", args.subjects_test),
-    ):
+def _check_target(args: argparse.Namespace) -> None:
+    for flag, subjects in (("-sun", args.subjects_unlabeled), ("-ste", args.subjects_test)):
         if not subjects:
             raise InputError(f"{flag}: expected subjects such as S1,S5, found none")
-    if not args.actions:
-        raise InputError("-a: expected actions such as Walking,Sitting, or *, found none")
     both = set(args.subjects_train) & set(args.subjects_unlabeled)
     if both:
         raise InputError(f"-str and -sun: {', '.join(sorted(both))} is both source and target; name it once")
+
+
+def _check(args: argparse.Namespace) -> None:
+    if not args.subjects_train:
+        raise InputError("-str: expected subjects such as S1,S5, found none")
+    if not args.actions:
+        raise InputError("-a: expected actions such as Walking,Sitting, or *, found none")
     for flag, value in (
         ("-lr", args.learning_rate),
         ("--source-lr", args.source_lr),

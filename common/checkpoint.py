@@ -19,6 +19,7 @@ from common.errors import InputError
 from common.lifter import Lifter
 from common.lora import LoRALinear
 from common.mixste import HEADS, MixSTE
+from common.skeleton import H36M_17, Skeleton, convert
 
 _ESTIMATOR = "pose_estimator."
 # What released checkpoints hold beside the denoiser: numbers of the schedule, recomputed here.
@@ -255,6 +256,15 @@ def _load_exactly(module: torch.nn.Module, weights: dict[str, torch.Tensor], pat
         if not torch.isfinite(value).all():
             raise InputError(f"{path}: {_ESTIMATOR}{name} holds NaN or infinity")
     module.load_state_dict(weights)
+
+
+def reorder_joints(lifter: Lifter, order: Skeleton) -> None:
+    """Make a lifter that was trained on another order of the same joints take and give Human3.6M-17, in place.
+
+    Only the joint embedding knows one joint from another: its rows are put into the new order.
+    """
+    embedding = lifter.pose_estimator.Spatial_pos_embed
+    embedding.data = convert(embedding.data, order, H36M_17).clone()
 
 
 def weights_hash(lifter: Lifter) -> str:

@@ -12,6 +12,7 @@ from common.camera import undistort
 from common.lifter import Lifter
 from common.metrics import joint_errors, procrustes, rescaled, velocity_errors
 from common.sequences import Sequence
+from common.skeleton import H36M_17
 from common.windows import split, stitch
 
 METRICS = ("mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "mpjve_mm")
@@ -58,6 +59,7 @@ def hypothesise(
                 for chunk, draw in zip(chunks, noise)
             ]
         )
+        hypotheses[..., H36M_17.root_index, :] = 0  # poses are relative to it; the network only nearly says so
         for sequence, count in waiting:
             yield sequence, hypotheses[:count]
             hypotheses = hypotheses[count:]

@@ -10,8 +10,9 @@ import numpy as np
 import torch
 
 from common.camera import Camera, h36m_cameras, h36m_subjects, normalise, project, world_to_camera
+from common.dataset_file import kind, read_label
 from common.errors import InputError
-from common.npz import read_object, read_plain, read_text, sha256, write_npz
+from common.npz import read_object, sha256, write_npz
 from common.sequences import Sequence
 from common.skeleton import H36M_17, H36M_32, convert
 
@@ -62,10 +63,11 @@ def load_h36m(data_dir: Path, keypoints: str, subjects: Many[str], actions: Many
     positions_3d = _by_subject(read_object(path_3d, "positions_3d"), path_3d, "positions_3d")
     positions_2d = _by_subject(read_object(path_2d, "positions_2d"), path_2d, "positions_2d")
     _check_metadata(read_object(path_2d, "metadata"), path_2d)
-    provenance, synthetic = _read_label(path_3d)
-    if (provenance, synthetic) != _read_label(path_2d):
+    provenance, synthetic = read_label(path_3d, UNLABELLED)
+    label_2d = read_label(path_2d, UNLABELLED)
+    if (provenance, synthetic) != label_2d:
         raise InputError(
-            f"{path_2d}: its provenance is {_read_label(path_2d)[0]!r}, that of {path_3d.name} is {provenance!r}; "
+            f"{path_2d}: its provenance is {label_2d[0]!r}, that of {path_3d.name} is {provenance!r}; "
             "use files that were made together"
         )
     for subject in subjects:
@@ -138,13 +140,6 @@ def _check_metadata(metadata: Any, path: Path) -> None:
         )
 
 
-def _read_label(path: Path) -> tuple[str, bool]:
-    provenance, synthetic = read_text(path, "provenance"), read_plain(path, "synthetic")
-    if synthetic is not None and (synthetic.shape != () or synthetic.dtype != bool):
-        raise InputError(f"{path}: entry 'synthetic' is an array of {synthetic.dtype}, expected one bool")
-    return UNLABELLED if provenance is None else " ".join(provenance.split()), bool(synthetic)
-
-
 def _choose_actions(
     positions_3d: Mapping[str, Mapping],
     positions_2d: Mapping[str, Mapping],
@@ -176,7 +171,7 @@ def _load_action(
     views, cameras = positions_2d[subject][action], h36m_cameras(subject)
     where = f"{path_2d}: {subject} {action}"
     if not isinstance(views, (list, tuple)) and not (isinstance(views, np.ndarray) and views.ndim == 4):
-        raise InputError(f"{where}: expected a list of {len(cameras)} cameras, found {_kind(views)}")
+        raise InputError(f"{where}: expected a list of {len(cameras)} cameras, found {kind(views)}")
     if len(views) != len(cameras):
         names = ", ".join(camera.name for camera in cameras)
         lacking = "".join(f"; camera {camera.name} is missing" for camera in cameras[len(views) :])
@@ -205,16 +200,12 @@ def _view(world: torch.Tensor, pixels: np.ndarray, camera: Camera, subject: str,
     )
 
 
-def _kind(value: Any) -> str:
-    return f"an array of {value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
-
-
 def _check_poses(poses: Any, where: str) -> np.ndarray:
     """(F, 32 or 17, 3) float64."""
     counts = (len(H36M_32.joints), JOINTS)
     if not _is_numbers(poses) or poses.shape[1] not in counts or poses.shape[2] != 3 or len(poses) == 0:
         raise InputError(
-            f"{where}: expected numbers of shape (frames, {counts[0]} or {counts[1]}, 3), found {_kind(poses)}"
+            f"{where}: expected numbers of shape (frames, {counts[0]} or {counts[1]}, 3), found {kind(poses)}"
         )
     _check_finite(poses, where)
     size = float(np.median(np.linalg.norm(np.ptp(poses, axis=1), axis=-1)))
@@ -228,7 +219,7 @@ def _check_poses(poses: Any, where: str) -> np.ndarray:
 def _check_keypoints(pixels: Any, frames: int, where: str) -> np.ndarray:
     """(frames, 17, 2) float64, cut to the length of the motion capture."""
     if not _is_numbers(pixels) or pixels.shape[1:] != (JOINTS, 2):
-        raise InputError(f"{where}: expected numbers of shape (frames, {JOINTS}, 2), found {_kind(pixels)}")
+        raise InputError(f"{where}: expected numbers of shape (frames, {JOINTS}, 2), found {kind(pixels)}")
     if len(pixels) < frames:
         raise InputError(f"{where}: 2D of {len(pixels)} frames is shorter than the 3D of {frames} frames")
     pixels = pixels[:frames].astype(np.float64)

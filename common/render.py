@@ -143,20 +143,22 @@ def _set_up_3d(ax: "Axes", name: str, pose: np.ndarray, all_poses: np.ndarray) -
     ax.set_title(name)
 
 
-def render_sequence(
-    models: dict[str, Lifter], reported: list[Sequence], sampling: Sampling, synthetic: bool, args: Namespace
-) -> None:
-    """Draw one reported video: the 2D, every model's pose (J-Agg) and the label."""
+def chosen_video(reported: list[Sequence], args: Namespace) -> Sequence:
+    """The video the --viz flags name. Raises `InputError` when it is not among those reported."""
     subject = args.viz_subject or reported[0].subject
     videos = [s for s in reported if s.subject == subject and args.viz_action in (None, s.action)]
     videos = [s for s in videos if s.action == videos[0].action]
     if not 0 <= args.viz_camera < len(videos):
-        found = sorted({f"{s.subject} {s.action}" for s in reported})
-        raise InputError(
-            f"--render: no video of {subject} {args.viz_action or ''} camera {args.viz_camera}; "
-            f"there are cameras 0 to 3 of {', '.join(found)}"
-        )
-    video = videos[args.viz_camera]
+        wanted = " ".join(filter(None, (subject, args.viz_action, f"camera {args.viz_camera}")))
+        found = ", ".join(dict.fromkeys(f"{s.subject} {s.action}" for s in reported))
+        raise InputError(f"--render: no video of {wanted}; there are cameras from 0 up of {found}")
+    return videos[args.viz_camera]
+
+
+def render_sequence(
+    models: dict[str, Lifter], video: Sequence, sampling: Sampling, synthetic: bool, args: Namespace
+) -> None:
+    """Draw a labelled video: the 2D, every model's pose (J-Agg) and the label."""
     poses = {}
     for name, model in models.items():
         ((_, hypotheses),) = hypothesise(model, [video], sampling)

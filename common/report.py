@@ -78,11 +78,18 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     os.replace(partial, path)
 
 
-def tables(record: dict[str, Any], p2: bool = False, by_subject: bool = False) -> str:
-    """The report as text: by action as papers print it, by subject, and the aggregations side by side."""
+def tables(record: dict[str, Any], p2: bool = False, by_subject: bool = False, action: str = "action") -> str:
+    """The report as text: by action as papers print it, by subject, and the aggregations side by side.
+
+    Args:
+        action: what an action is called in the table's title.
+    """
     metrics = ["mpjpe_mm"] + (["p_mpjpe_mm"] if p2 else [])
     groupings = ["by_action"] + (["by_subject"] if by_subject else [])
-    blocks = [_table(record["rows"], metric, grouping) for grouping in groupings for metric in metrics]
+    titles = {"by_action": f"by {action}", "by_subject": "by subject"}
+    blocks = [
+        _table(record["rows"], metric, grouping, titles[grouping]) for grouping in groupings for metric in metrics
+    ]
     blocks.append(_aggregations(record["rows"]))
     lines = ["\n\n".join(blocks)]
     for name, gap in record.get("gap_closed", {}).items():
@@ -95,13 +102,13 @@ def _label(metric: str) -> str:
     return metric.removesuffix("_mm").upper().replace("_", "-")
 
 
-def _table(rows: dict[str, Any], metric: str, grouping: str) -> str:
+def _table(rows: dict[str, Any], metric: str, grouping: str, name: str) -> str:
     first = next(iter(rows.values()))[HEADLINE][metric]
     groups = list(first[grouping])
     average = "Avg" if grouping == "by_action" else "All"
     width = max(len(TITLES[row]) for row in rows)
     columns = [max(len(group), 5) for group in [*groups, average]]
-    title = f"{_label(metric)} (mm), {HEADLINE.replace('_', '-')}, {grouping.replace('_', ' ')}"
+    title = f"{_label(metric)} (mm), {HEADLINE.replace('_', '-')}, {name}"
     head = " " * width + "  " + "  ".join(g.rjust(c) for g, c in zip([*groups, average], columns))
     lines = [title, head]
     for row, content in rows.items():
@@ -151,44 +158,47 @@ def plot_curves(histories: dict[str, list[dict[str, float]]], path: Path, note: 
     figure.savefig(path, dpi=130)
 
 
-def write_report(
-    rows: dict[str, Scores],
-    histories: dict[str, list[dict[str, float]]],
+def run_facts(
     about: dict[str, Any],
+    reported_on: list[str],
     files: dict[str, str],
+    histories: dict[str, list[dict[str, float]]],
     args: Namespace,
-) -> None:
-    """Print the tables and write metrics.json, the tables as text and the training curves."""
-    record = metrics_record(
-        rows,
-        about
-        | {
-            "reported_on": args.subjects_test,
-            "root": args.root,
-            "selection": args.select,
-            "num_proposals": args.num_proposals,
-            "sampling_timesteps": args.sampling_timesteps,
-            "clip_frames": args.number_of_frames,
-            "frame_rate": FRAME_RATE / args.downsample,
-            "p_best": "per clip",
-            "seed": args.seed,
-            "files_sha256": files,
-            "versions": versions(),
-            "history": histories,
-        },
-    )
-    text = tables(record, args.p2, args.by_subject)
-    label = "SYNTHETIC DATA, " if about["synthetic"] else ""
+) -> dict[str, Any]:
+    """What metrics.json says of a run beside its numbers."""
+    return about | {
+        "reported_on": reported_on,
+        "root": args.root,
+        "selection": args.select,
+        "num_proposals": args.num_proposals,
+        "sampling_timesteps": args.sampling_timesteps,
+        "clip_frames": args.number_of_frames,
+        "frame_rate": FRAME_RATE / args.downsample,
+        "p_best": "per clip",
+        "seed": args.seed,
+        "files_sha256": files,
+        "versions": versions(),
+        "history": histories,
+    }
+
+
+def write_report(record: dict[str, Any], text: str, folder: Path) -> None:
+    """Print the tables and write metrics.json, the tables as text and the training curves.
+
+    Args:
+        record: see `metrics_record`, with the keys of `run_facts`. text: the tables.
+    """
+    label = "SYNTHETIC DATA, " if record["synthetic"] else ""
     head = (
-        f"{about['protocol']}, reported on {','.join(args.subjects_test)}\n{about['data']}\n{label}2D: "
-        f"{args.keypoints}, root {args.root}, epoch by {args.select}, H {args.num_proposals}, "
-        f"K {args.sampling_timesteps}, T {args.number_of_frames}, {FRAME_RATE / args.downsample:g} fps"
+        f"{record['protocol']}, reported on {','.join(record['reported_on'])}\n{record['data']}\n{label}2D: "
+        f"{record['keypoints']}, root {record['root']}, epoch by {record['selection']}, H {record['num_proposals']}, "
+        f"K {record['sampling_timesteps']}, T {record['clip_frames']}, {record['frame_rate']:g} fps"
     )
     print(f"\n{head}\n\n{text}\n")
-    args.checkpoint.mkdir(parents=True, exist_ok=True)
-    metrics, table, curves = (args.checkpoint / name for name in REPORT_FILES)
+    folder.mkdir(parents=True, exist_ok=True)
+    metrics, table, curves = (folder / name for name in REPORT_FILES)
     write_json(metrics, record)
     table.write_text(f"{head}\n\n{text}\n")
-    plot_curves(histories, curves, about["data"])
-    written = REPORT_FILES if any(histories.values()) else REPORT_FILES[:-1]
-    print(f"written to {args.checkpoint}: {', '.join(written)}")
+    plot_curves(record["history"], curves, record["data"])
+    written = REPORT_FILES if any(record["history"].values()) else REPORT_FILES[:-1]
+    print(f"written to {folder}: {', '.join(written)}")

@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 
-from common.checkpoint import load_lifter, read_checkpoint, save_checkpoint
+from common.arguments import JOINT_ORDERS
+from common.checkpoint import load_lifter, read_checkpoint, reorder_joints, save_checkpoint
 from common.errors import InputError
 from common.lifter import Lifter
 from common.report import RENDER_FILE, REPORT_FILES
 from common.skeleton import H36M_17
 
+SOURCE_FILE = "h36m_best_epoch.bin"  # a source model the user puts into -c; runs read it and leave it alone
 STAGES = {"source_only": "source_", "adapted": "", "oracle": "oracle_"}  # stage -> how its checkpoints' names begin
 WARMUP_STEPS = 100  # of every stage, the learning rate rises linearly
 # What a resumed stage must ask for as before, so that it ends as if it had never stopped.
@@ -22,13 +24,14 @@ MUST_MATCH = (
     "channels", "depth", "number_of_frames", "timestep", "scale", "batch_size", "downsample", "keypoints", "seed",
     "subjects_train", "actions", "drop_path", "no_data_augmentation",
 )  # fmt: skip
+TARGET = ("subjects_unlabeled", "target_split", "target_intrinsics")  # each script has its own of these
 MUST_MATCH_IN = {
     "source_only": ("source_lr", "source_lrd"),
     "adapted": (
-        "subjects_unlabeled", "learning_rate", "lr_decay", "ema_decay", "num_proposals", "rank", "select", "no_lora",
+        *TARGET, "learning_rate", "lr_decay", "ema_decay", "num_proposals", "rank", "select", "no_lora",
         "no_teacher", "no_source_augmentation",
     ),
-    "oracle": ("subjects_unlabeled", "source_lr", "source_lrd"),
+    "oracle": (*TARGET, "source_lr", "source_lrd"),
 }  # fmt: skip
 
 
@@ -49,7 +52,7 @@ def prepare_folder(args: Namespace) -> None:
         args.checkpoint.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"-c: {args.checkpoint} cannot be made a folder ({error.strerror}); give another") from None
-    checkpoints = sorted(args.checkpoint.glob("*.bin"))
+    checkpoints = sorted(set(args.checkpoint.glob("*.bin")) - {args.checkpoint / SOURCE_FILE})
     if args.resume is not None:
         if not checkpoints:
             raise InputError(f"--resume: {args.checkpoint} holds no checkpoint; leave it out to begin a new run")
@@ -61,7 +64,7 @@ def prepare_folder(args: Namespace) -> None:
 
 def set_aside(folder: Path, checkpoints: Iterable[Path] = ()) -> None:
     """Move an earlier run's reports, and the checkpoints given, to a new folder previous-N: nothing is overwritten."""
-    reports = (folder / name for name in (*REPORT_FILES, RENDER_FILE))
+    reports = [folder / name for name in (*REPORT_FILES, RENDER_FILE)] + sorted(folder.glob("*.mat"))
     old = [*checkpoints, *(path for path in reports if path.exists())]
     if old:
         names = (folder / f"previous-{number}" for number in itertools.count(1))
@@ -80,16 +83,31 @@ def find_checkpoint(name: str, folder: Path) -> Path:
     raise InputError(f"{name}: no such checkpoint, neither here nor in {folder}")
 
 
-def fitting_lifter(path: Path, args: Namespace, device: torch.device) -> Lifter:
+def fitting_lifter(path: Path, args: Namespace, device: torch.device, foreign_order: str | None) -> Lifter:
     """A lifter from a file. Its sizes are the file's, whatever the flags say, and are noted in `args`.
 
+    Args:
+        foreign_order: the joint order a checkpoint of another project has when `--checkpoint-joint-order` does not
+            say; None where that must be said.
+
     Raises:
-        InputError: not a lifter of 17 joints, or one trained at another frame rate than this run's.
+        InputError: not a lifter of 17 joints, one trained at another frame rate than this run's, or one whose joint
+            order is not known.
     """
     lifter = load_lifter(path, device)
     if lifter.pose_estimator.joints != len(H36M_17.joints):
         raise InputError(f"{path}: lifts {lifter.pose_estimator.joints} joints, expected {len(H36M_17.joints)}")
-    trained = read_checkpoint(path).get("about", {}).get("arguments", {}).get("downsample", args.downsample)
+    about = read_checkpoint(path).get("about")
+    if about is None:
+        order = args.checkpoint_joint_order or foreign_order
+        if order is None:
+            raise InputError(
+                f"{path}: does not say its joint order, and released 3DHP models have another than released Human3.6M "
+                f"models; add --checkpoint-joint-order {' or '.join(JOINT_ORDERS)}"
+            )
+        print(f"{path}: of another project, taken to be in {JOINT_ORDERS[order].name} order (--checkpoint-joint-order)")
+        reorder_joints(lifter, JOINT_ORDERS[order])
+    trained = (about or {}).get("arguments", {}).get("downsample", args.downsample)
     if trained != args.downsample:
         raise InputError(
             f"{path}: was trained on one frame in {trained}, this run takes one in {args.downsample}; "
@@ -148,7 +166,7 @@ def resumed(stage: str, args: Namespace) -> dict[str, Any] | None:
         return None
     state = _resumable(path)
     for name in MUST_MATCH + MUST_MATCH_IN[stage]:
-        found, asked = state["about"]["arguments"].get(name), plain_arguments(args)[name]
+        found, asked = state["about"]["arguments"].get(name), plain_arguments(args).get(name)
         if found != asked:
             raise InputError(f"{path}: was made with {name} {found}, this run asks for {asked}; give the same value")
     print(f"{stage}: resumed from {path}, epoch {state['epoch']}")

@@ -34,10 +34,10 @@ class Sequence:
         """The same video without its 3D: what adaptation is given."""
         return replace(self, pose=None, trajectory=None)
 
-    def downsampled(self, factor: int) -> "Sequence":
-        """Every `factor`-th frame."""
+    def downsampled(self, factor: int, phase: int = 0) -> "Sequence":
+        """Every `factor`-th frame, from frame `phase` on."""
 
         def thin(x: torch.Tensor | None) -> torch.Tensor | None:
-            return None if x is None else x[::factor]
+            return None if x is None else x[phase::factor]
 
         return replace(self, keypoints=thin(self.keypoints), pose=thin(self.pose), trajectory=thin(self.trajectory))

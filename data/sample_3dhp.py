@@ -7,18 +7,18 @@ import numpy as np
 import torch
 
 from common.camera import Camera, project, world_to_camera
-from common.cameras_3dhp import TEST_SEQUENCES, test_cameras
+from common.cameras_3dhp import TEST_SEQUENCES, TRAIN_SIZE, test_cameras
+from common.mpi_3dhp import TEST_FILE, TRAIN_FILE
 from common.npz import write_npz
 from common.skeleton import H36M_17, H36M_32, MPI_3DHP_17, convert
 from data.sample_actions import make_clip, on_grid
 from data.sample_body import Body
 from data.sample_motion import FPS, Style
 
-TRAIN_FILE, TEST_FILE = "data_train_3dhp_ori.npz", "data_test_3dhp_ori.npz"
 TARGET = np.array([0.0, 0.0, 0.95])  # metres: what the cameras look at
 # Camera id -> where it stands, metres: two at chest height, one high, one low.
 TRAIN_RIG = {"0": (3.6, 0.6, 1.3), "2": (-0.8, 3.7, 1.2), "7": (-2.6, -2.4, 2.7), "8": (2.2, -3.0, 0.5)}
-TRAIN_FOCAL, TRAIN_SIZE = 1500.0, 2048
+TRAIN_FOCAL = 1500.0  # pixels
 TRAIN_SUBJECTS = ("S1", "S2", "S3", "S4")
 TRAIN_ACTIONS = {
     "Seq1": ("Walking", "Exercise", "Sitting", "Discussion"),

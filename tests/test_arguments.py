@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import h36m_transfer
-from common.arguments import parse, transfer_parser
+from common.arguments import h36m_parser, mpi_3dhp_parser, parse
 from common.checkpoint import save_checkpoint
 from common.errors import InputError, run_script
 from common.lifter import Lifter
@@ -27,6 +27,7 @@ from common.run import (
     resumed,
     set_learning_rate,
 )
+from common.skeleton import H36M_17, MPI_3DHP_17, convert
 
 SAMPLE = {"channels": 64, "epochs": 10, "learning_rate": 3e-3, "data_dir": Path("data/sample"), "rank": 16}
 
@@ -34,7 +35,7 @@ SAMPLE = {"channels": 64, "epochs": 10, "learning_rate": 3e-3, "data_dir": Path(
 def arguments(*flags: object, sample_defaults: dict[str, object] = SAMPLE) -> Namespace:
     old, sys.argv = sys.argv, ["h36m_transfer.py", *map(str, flags)]
     try:
-        return parse(transfer_parser("a test"), sample_defaults)
+        return parse(h36m_parser("a test"), sample_defaults)
     finally:
         sys.argv = old
 
@@ -137,7 +138,7 @@ def test_help_names_every_flag(capsys):
         arguments("--sample", "--help")
     assert caught.value.code == 0
     text = capsys.readouterr().out
-    for action in transfer_parser("a test")._actions:
+    for action in h36m_parser("a test")._actions:
         assert all(flag in text for flag in action.option_strings)
         assert action.help, action.dest
 
@@ -299,8 +300,16 @@ def test_a_named_file_is_resumed_by_its_own_stage(kept):
 @pytest.mark.parametrize("name", MUST_MATCH + MUST_MATCH_IN["adapted"])
 def test_another_setting_is_refused_by_name(kept, name):
     args, _ = kept
-    old = getattr(args, name)
-    new = not old if isinstance(old, bool) else ["S11"] if isinstance(old, list) else old + old or 1
+    old = getattr(args, name, None)  # a script has only its own target's flags
+    new = (
+        "x"
+        if old is None
+        else not old
+        if isinstance(old, bool)
+        else ["S11"]
+        if isinstance(old, list)
+        else old + old or 1
+    )
     assert new != old
     setattr(args, name, new)
     with pytest.raises(InputError) as caught:
@@ -335,27 +344,27 @@ def test_sizes_of_a_given_model_can_be_resumed_without_naming_them(tmp_path):
     save_checkpoint(tmp_path / "source.bin", small_lifter(), 1, 0.1, {})
     flags = "-c", tmp_path / "out", "--source-checkpoint", tmp_path / "source.bin"
     args = arguments(*flags)
-    lifter = fitting_lifter(args.source_checkpoint, args, torch.device("cpu"))
+    lifter = fitting_lifter(args.source_checkpoint, args, torch.device("cpu"), "h36m")
     assert (args.channels, args.depth, args.number_of_frames, args.timestep) == (16, 1, 3, 20)
     optimizer = torch.optim.AdamW(lifter.parameters())
     about = {"arguments": plain_arguments(args)}
     keep_epoch("adapted", lifter, optimizer, [{"epoch": 1, "lr": 0.1}], torch.Generator(), about, args)
     again = arguments(*flags, "--resume")
-    fitting_lifter(again.source_checkpoint, again, torch.device("cpu"))
+    fitting_lifter(again.source_checkpoint, again, torch.device("cpu"), "h36m")
     assert resumed("adapted", again)["epoch"] == 1
 
 
 def test_a_lifter_of_other_joints_is_refused(tmp_path):
     save_checkpoint(tmp_path / "a.bin", Lifter(MixSTE(3, 16, 16, 1)), 1, 0.1, {})
     with pytest.raises(InputError, match="16 joints, expected 17"):
-        fitting_lifter(tmp_path / "a.bin", arguments(), torch.device("cpu"))
+        fitting_lifter(tmp_path / "a.bin", arguments(), torch.device("cpu"), "h36m")
 
 
 def test_a_lifter_of_another_frame_rate_is_refused(tmp_path):
     save_checkpoint(tmp_path / "a.bin", small_lifter(), 1, 0.1, {"arguments": {"downsample": 5}})
     with pytest.raises(InputError, match="add --downsample 5"):
-        fitting_lifter(tmp_path / "a.bin", arguments(), torch.device("cpu"))
-    fitting_lifter(tmp_path / "a.bin", arguments("--downsample", 5), torch.device("cpu"))
+        fitting_lifter(tmp_path / "a.bin", arguments(), torch.device("cpu"), "h36m")
+    fitting_lifter(tmp_path / "a.bin", arguments("--downsample", 5), torch.device("cpu"), "h36m")
 
 
 # The rest.
@@ -381,3 +390,43 @@ def test_device():
             pick_device("99")
     else:
         assert pick_device("") == pick_device("3") == torch.device("cpu")
+
+
+# Checkpoints of other projects.
+
+
+def foreign(path: Path) -> Lifter:
+    """A file as D3DP writes it, with nothing but weights; returns the lifter in it."""
+    lifter = small_lifter()
+    named = {f"module.pose_estimator.{name}": value for name, value in lifter.pose_estimator.state_dict().items()}
+    torch.save({"epoch": 1, "lr": 0.1, "optimizer": None, "model_pos": named}, path)
+    return lifter
+
+
+def test_the_joint_order_of_a_foreign_checkpoint_must_be_said_where_it_is_not_known(tmp_path, capsys):
+    foreign(tmp_path / "a.bin")
+    with pytest.raises(InputError, match="a.bin.*--checkpoint-joint-order h36m or 3dhp"):
+        fitting_lifter(tmp_path / "a.bin", arguments(), torch.device("cpu"), None)
+    fitting_lifter(tmp_path / "a.bin", arguments(), torch.device("cpu"), "h36m")
+    assert "Human3.6M-17" in capsys.readouterr().out
+    save_checkpoint(tmp_path / "ours.bin", small_lifter(), 1, 0.1, {})
+    fitting_lifter(tmp_path / "ours.bin", arguments(), torch.device("cpu"), None)
+
+
+def test_a_lifter_in_3dhp_order_gives_the_same_poses_in_ours(tmp_path):
+    theirs = foreign(tmp_path / "a.bin").eval()
+    flags = arguments("--checkpoint-joint-order", "3dhp")
+    ours = fitting_lifter(tmp_path / "a.bin", flags, torch.device("cpu"), None)
+    x_2d, x_3d, t = torch.randn(2, 3, 17, 2), torch.randn(2, 1, 3, 17, 3), torch.tensor([3, 12])
+    with torch.no_grad():
+        wanted = theirs.denoise(x_2d, x_3d, t)
+        found = ours.denoise(*(convert(x, MPI_3DHP_17, H36M_17) for x in (x_2d, x_3d)), t)
+    assert torch.allclose(found, convert(wanted, MPI_3DHP_17, H36M_17), atol=1e-5)
+
+
+def test_flags_of_the_3dhp_script():
+    parser = mpi_3dhp_parser("a test")
+    args = parser.parse_args(["--target-split", "test", "--target-intrinsics", "estimate"])
+    assert (args.target_split, args.target_intrinsics) == ("test", "estimate")
+    assert parser.parse_args([]).subjects_train == ["S1", "S5", "S6", "S7", "S8"]
+    assert "subjects_unlabeled" not in args

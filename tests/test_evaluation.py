@@ -21,14 +21,20 @@ T = 4
 
 
 class Oracle(nn.Module):
-    """Knows the answer to every window and is off by a given distance (mm) along the optical axis, per subject."""
+    """Knows the answer to every window and is off by a given mean distance (mm) along the optical axis, per video.
+
+    Its root is far off too, which must not matter: poses are relative to it. So the other joints bear the whole mean.
+    """
 
     def __init__(self, sequences: list[Sequence], off_mm: dict[tuple[str, str], float]):
         super().__init__()
         self.frames, self.device = T, nn.Parameter(torch.zeros(1))
         self.answers = {}
         for s in sequences:
-            answer = s.pose + torch.tensor([0, 0, off_mm.get((s.subject, s.action), 0.0) / 1000])
+            joints = len(H36M_17.joints)
+            off = off_mm.get((s.subject, s.action), 0.0) / 1000 * joints / (joints - 1)
+            answer = s.pose + torch.tensor([0, 0, off])
+            answer[:, H36M_17.root_index] = 9.0
             for seen, pose in zip(split(s.keypoints, T), split(answer, T)):
                 self.answers[seen.numpy().tobytes()] = pose
 
@@ -87,8 +93,7 @@ def test_means_weigh_frames_within_a_group_and_actions_alike(videos):
     assert found["by_subject"] == pytest.approx({"S5": 160 / 13, "S6": (240 + 200) / 13}, rel=1e-4)
     assert found["overall"] == pytest.approx((40 + walking) / 2, rel=1e-4)
     assert found["all_frames"] == pytest.approx((100 + 60 + 240 + 200) / 26, rel=1e-4)
-    # A shift is no error of shape or speed.
-    assert scores.summary("P_Agg", "p_mpjpe_mm")["overall"] < 1e-2
+    # A constant shift is no error of speed.
     assert scores.summary("P_Agg", "mpjve_mm")["overall"] < 1e-2
 
 

@@ -10,35 +10,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scripts import assert_same_weights, run_script, weights
 
 import h36m_transfer
-from common.checkpoint import load_lifter, read_checkpoint
+from common.checkpoint import load_lifter
 from common.h36m import H36M, load_h36m
 
-ROOT = Path(__file__).parent.parent
 TINY = "-cs 16 -dep 1 -f 5 --downsample 10 -b 16 -num_proposals 2 -sampling_timesteps 2".split()
 TINY += "-lr 1e-3 --source-lr 1e-3".split()
 SPLIT = "-sun S5,S6 -a Walking,Sitting".split()
 
 
-def run(*flags: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, str(ROOT / "h36m_transfer.py"), *map(str, flags)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-
-
-def weights(path: Path) -> dict[str, torch.Tensor]:
-    return read_checkpoint(path)["model_pos"]
-
-
-def assert_same_weights(one: Path, other: Path) -> None:
-    mine, theirs = weights(one), weights(other)
-    assert mine.keys() == theirs.keys()
-    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+def run(*flags: object, **options: object) -> subprocess.CompletedProcess[str]:
+    return run_script("h36m_transfer.py", *flags, **options)
 
 
 @pytest.fixture(scope="module")
@@ -229,6 +213,14 @@ def test_render(straight, sample_dir, tmp_path):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "walk.gif").read_bytes()[:4] == b"GIF8"
+
+
+def test_render_of_an_absent_video_stops_before_training(sample_dir, tmp_path):
+    flags = ["--render", "--viz-subject", "S6", "--viz-action", "Flying"]
+    done = run("--data-dir", sample_dir, "-c", tmp_path / "out", *TINY, *SPLIT, *flags)
+    assert done.returncode == 2
+    assert "S6 Flying camera 0" in done.stderr and "S6 Walking" in done.stderr
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_adapted_model_loads_alone(straight):

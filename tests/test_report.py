@@ -13,7 +13,7 @@ from matplotlib.image import imread
 
 from common.evaluation import METRICS, Scores
 from common.jpma import AGGREGATIONS
-from common.report import gap_closed, metrics_record, plot_curves, tables, write_json, write_report
+from common.report import gap_closed, metrics_record, plot_curves, run_facts, tables, write_json, write_report
 from common.runlog import Progress, RunLog, clock
 
 VIDEOS = [("S5", "Walking"), ("S5", "Sitting 1"), ("S6", "Walking 2")]
@@ -120,10 +120,17 @@ def test_json_has_no_nan(tmp_path):
     assert json.loads(path.read_text()) == content  # the old file is whole
 
 
+def report(rows, histories, about, files, args):
+    """As the scripts do it."""
+    about = about | {"keypoints": args.keypoints}
+    record = metrics_record(rows, run_facts(about, args.subjects_test, files, histories, args))
+    write_report(record, tables(record), args.checkpoint)
+
+
 def test_report_files(tmp_path, capsys):
     about = {"protocol": "S1 -> S5,S6", "data": "made by a test", "synthetic": True}
     folder = tmp_path / "out" / "put"
-    write_report(ROWS, {"source_only": HISTORY}, about, {"a.npz": "00"}, arguments(folder))
+    report(ROWS, {"source_only": HISTORY}, about, {"a.npz": "00"}, arguments(folder))
     printed = capsys.readouterr().out
     assert {path.name for path in folder.iterdir()} == {"metrics.json", "table.txt", "curves.png"}
     table = (folder / "table.txt").read_text()
@@ -160,7 +167,7 @@ def test_a_model_that_diverged_is_reported(tmp_path, capsys):
     about = {"protocol": "x", "data": "made by a test", "synthetic": False}
     rows = ROWS | {"adapted": scores(math.nan, 1, 2)}
     history = [HISTORY[0] | {"training_mm": math.nan}]
-    write_report(rows, {"adapted": history}, about, {}, arguments(tmp_path))
+    report(rows, {"adapted": history}, about, {}, arguments(tmp_path))
     record = json.loads((tmp_path / "metrics.json").read_text(), parse_constant=no_constant)
     assert record["rows"]["adapted"]["P_Agg"]["mpjpe_mm"]["overall"] is None
     assert record["rows"]["source_only"]["P_Agg"]["mpjpe_mm"]["overall"] > 0
@@ -171,7 +178,7 @@ def test_a_model_that_diverged_is_reported(tmp_path, capsys):
 def test_without_training_there_are_no_curves(tmp_path, capsys):
     about = {"protocol": "x", "data": "made by a test", "synthetic": False}
     (tmp_path / "curves.png").write_bytes(b"of an earlier run")
-    write_report({"evaluated": ROWS["adapted"]}, {}, about, {}, arguments(tmp_path))
+    report({"evaluated": ROWS["adapted"]}, {}, about, {}, arguments(tmp_path))
     assert (tmp_path / "curves.png").read_bytes() == b"of an earlier run"
     assert "curves.png" not in capsys.readouterr().out
 

@@ -1,0 +1,86 @@
+"""Predictions for every frame of 3DHP's test sequences, and their scores on the valid ones."""
+
+from dataclasses import dataclass, field
+
+import torch
+
+from common.evaluation import METRICS, MILLIMETRES, Sampling, Scores, aggregate, hypothesise, pose_errors
+from common.jpma import AGGREGATIONS
+from common.lifter import Lifter
+from common.metrics import joint_errors, velocity_errors
+from common.mpi_3dhp import TestSequence
+from common.scores_3dhp import official_errors, score_3dhp
+
+
+@dataclass
+class Evaluation3DHP:
+    """One model on TS1 to TS6.
+
+    Attributes:
+        predictions: per aggregation and sequence (F, K, 17, 3) metres, root-relative, Human3.6M-17 order.
+        scores: as for Human3.6M, valid frames only; a sequence counts as an action.
+        official: per aggregation the scores of `common.scores_3dhp`, last diffusion step.
+    """
+
+    predictions: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
+    scores: Scores = field(default_factory=Scores)
+    official: dict[str, dict] = field(default_factory=dict)
+
+
+def evaluate_3dhp(
+    lifter: Lifter, test: dict[str, TestSequence], sampling: Sampling, root: str, downsample: int = 1
+) -> Evaluation3DHP:
+    """Predict every frame, score the valid ones.
+
+    Args:
+        downsample: the lifter's frame rate is the files' over this; each phase is lifted by itself and the phases are
+            put together again, so that no frame is left out.
+    """
+    lifter.eval()
+    result = Evaluation3DHP()
+    for name, entry in test.items():
+        for aggregation, pose in _predict(lifter, entry, sampling, root, downsample).items():
+            result.predictions.setdefault(aggregation, {})[name] = pose
+        _score(result, name, entry)
+    activities = None
+    if all(entry.activity is not None for entry in test.values()):
+        activities = {name: entry.activity[entry.valid].numpy() for name, entry in test.items()}
+    for aggregation, poses in result.predictions.items():
+        errors = {
+            name: official_errors(poses[name][entry.valid, -1], entry.sequence.pose[entry.valid])
+            for name, entry in test.items()
+        }
+        result.official[aggregation] = score_3dhp(errors, activities)
+    return result
+
+
+def _predict(
+    lifter: Lifter, entry: TestSequence, sampling: Sampling, root: str, downsample: int
+) -> dict[str, torch.Tensor]:
+    """Per aggregation (F, K, 17, 3)."""
+    length, steps = len(entry.sequence), sampling.sampling_timesteps
+    poses = {name: torch.empty(length, steps, *entry.sequence.pose.shape[1:]) for name in AGGREGATIONS}
+    phases = [entry.sequence.downsampled(downsample, phase) for phase in range(min(downsample, length))]
+    for phase, (sequence, hypotheses) in enumerate(hypothesise(lifter, phases, sampling)):
+        for step in range(steps):
+            for name, pose in aggregate(hypotheses[:, step], sequence, root)[0].items():
+                poses[name][phase::downsample, step] = pose
+    return poses
+
+
+def _score(result: Evaluation3DHP, name: str, entry: TestSequence) -> None:
+    scores, valid, target = result.scores, entry.valid, entry.sequence.pose
+    together = valid[1:] & valid[:-1]
+    scores.videos.append((name, name))
+    scores.frames.append(int(valid.sum()))
+    steps = result.predictions["J_Agg"][name]
+    scores.by_step.append(
+        [joint_errors(step[valid], target[valid]).double().mean().item() * MILLIMETRES for step in steps.unbind(1)]
+    )
+    for aggregation, poses in result.predictions.items():
+        pose = poses[name][:, -1]
+        velocity = velocity_errors(pose, target)[together].double().mean().item() * MILLIMETRES
+        values = (*pose_errors(pose[valid], target[valid])[:-1], velocity)
+        found = scores.errors.setdefault(aggregation, {metric: [] for metric in METRICS})
+        for metric, value in zip(METRICS, values):
+            found[metric].append(value)

@@ -1,0 +1,350 @@
+"""Human3.6M to MPI-INF-3DHP: adapt a Human3.6M-trained lifter to 3DHP from 2D alone, write and score its predictions.
+
+    python h36m_3dhp_transfer.py --sample             # synthetic data, a small model, minutes on a CPU
+    python h36m_3dhp_transfer.py -k cpn_ft_h36m_dbb   # Human3.6M and 3DHP files in data/
+
+Reads in one order: arguments, data, source model, adaptation, oracle, evaluation, report.
+"""
+
+import copy
+import time
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from common.arguments import mpi_3dhp_parser, parse
+from common.checkpoint import load_lifter, save_adapter, save_checkpoint, weights_hash
+from common.clips import Clips
+from common.errors import InputError, run_script
+from common.evaluation import Sampling, evaluate, reprojection_score
+from common.evaluation_3dhp import Evaluation3DHP, evaluate_3dhp
+from common.h36m import FRAME_RATE, load_h36m
+from common.inference_mat import write_annotations, write_inference
+from common.lifter import Lifter
+from common.lora import add_lora
+from common.metrics import joint_errors
+from common.mixste import MixSTE
+from common.mpi_3dhp import load_3dhp_test, load_3dhp_train
+from common.render import chosen_video, render_sequence
+from common.report import TITLES, metrics_record, run_facts, tables, write_report
+from common.run import (
+    SOURCE_FILE,
+    find_checkpoint,
+    fitting_lifter,
+    keep_epoch,
+    pick_device,
+    plain_arguments,
+    prepare_folder,
+    restore,
+    resumed,
+    set_aside,
+    set_learning_rate,
+)
+from common.runlog import Progress, RunLog
+from common.scores_3dhp import compare_3dhp, format_3dhp
+from common.sequences import Sequence
+from common.skeleton import H36M_17
+from common.synthesis import (
+    bone_lengths,
+    bone_ratios,
+    cameras_differ,
+    measure_bones,
+    noise_factor,
+    rebone,
+    synthesise,
+)
+from common.teacher import Teacher, pseudo_label, reprojection_loss
+
+SAMPLE_DIR = Path("data/sample")
+SAMPLE_DEFAULTS = {
+    "data_dir": SAMPLE_DIR, "channels": 64, "depth": 2, "number_of_frames": 9, "downsample": 10, "batch_size": 16,
+    "source_epochs": 30, "source_lr": 3e-3, "source_lrd": 0.88, "epochs": 40, "learning_rate": 3e-3, "lr_decay": 0.94,
+    "ema_decay": 0.99, "drop_path": 0.0, "num_proposals": 2, "sampling_timesteps": 1, "rank": 16,
+}  # fmt: skip
+BETAS = (0.9, 0.98)
+WEIGHT_DECAY = 0.1
+PSEUDO_WEIGHT, REPROJECTION_WEIGHT = 1.0, 0.5
+SELECTION_VIDEOS = 32  # looked at after each epoch when the epoch is selected
+
+
+def main() -> None:
+    # Arguments and data. Nothing is written before both are known to be good.
+    args = parse(mpi_3dhp_parser(__doc__.splitlines()[0]), SAMPLE_DEFAULTS)
+    device = pick_device(args.gpu)
+    if args.sample and args.data_dir == SAMPLE_DIR and not SAMPLE_DIR.exists():
+        from data.make_sample import make_sample
+
+        make_sample(SAMPLE_DIR)
+    if not (args.source_checkpoint or args.evaluate or args.resume is not None or args.source_only):
+        present = args.checkpoint / SOURCE_FILE
+        args.source_checkpoint = present if present.is_file() else None
+    h36m = load_h36m(args.data_dir, args.keypoints, args.subjects_train, args.actions)
+    mpi_test = load_3dhp_test(args.data_dir)
+    loaded = [h36m, mpi_test]
+    source = [s for name in args.subjects_train for s in h36m.sequences[name]]
+    # What adaptation is given: 2D and cameras. Labels go to the evaluation and to the oracle.
+    target = [entry.sequence.unlabelled() for entry in mpi_test.test.values()]
+    if args.target_split == "train" or args.supervised_target:
+        mpi_train = load_3dhp_train(args.data_dir, args.target_intrinsics)
+        loaded.append(mpi_train)
+        print(f"target intrinsics: {mpi_train.intrinsics}")
+    if args.target_split == "train":
+        target = [s.unlabelled() for s in mpi_train.train]
+    provenances = list(dict.fromkeys(part.provenance for part in loaded))
+    print(f"data: {'; '.join(provenances)}")
+    for note in (note for part in loaded for note in part.notes):
+        print(f"note: {note}")
+    reported = [entry.sequence.downsampled(args.downsample) for entry in mpi_test.test.values()]
+    video = chosen_video(reported, args) if args.render else None
+
+    # A model that is given decides the sizes.
+    given = find_checkpoint(args.evaluate, args.checkpoint) if args.evaluate else args.source_checkpoint
+    given_lifter = fitting_lifter(given, args, device, foreign_order=None) if given else None
+    about = {
+        "protocol": f"Human3.6M {','.join(args.subjects_train)} -> MPI-INF-3DHP, 2D of the {args.target_split} split",
+        "data": "; ".join(provenances),
+        "synthetic": any(part.synthetic for part in loaded),
+        "keypoints": args.keypoints,
+        "arguments": plain_arguments(args),
+    }
+    sampling = Sampling(args.num_proposals, args.sampling_timesteps, seed=args.seed)
+    models: dict[str, Lifter] = {}
+    histories: dict[str, list[dict[str, float]]] = {}
+
+    if args.evaluate:
+        models["evaluated"] = given_lifter
+        set_aside(args.checkpoint)
+    else:
+        prepare_folder(args)
+        with RunLog(None if args.nolog else args.log) as log:
+            # Source model, from labels.
+            if args.source_checkpoint:
+                models["source_only"] = given_lifter
+            else:
+                models["source_only"], histories["source_only"] = train_supervised(
+                    "source_only", source, args, about, device, log
+                )
+            # Adaptation, from the target's 2D.
+            if not args.source_only:
+                judged = reported if args.select == "oracle" else [s.downsampled(args.downsample) for s in target]
+                models["adapted"], histories["adapted"] = adapt(
+                    models["source_only"], source, target, judged, args, about, device, log
+                )
+            # Oracle, from the labels of 3DHP's training sequences: what adaptation could reach at best.
+            if args.supervised_target:
+                models["oracle"], histories["oracle"] = train_supervised(
+                    "oracle", mpi_train.train, args, about, device, log
+                )
+
+    # Evaluation: every frame is predicted, the valid ones are scored.
+    results: dict[str, Evaluation3DHP] = {}
+    for row, model in models.items():
+        begin = time.monotonic()
+        results[row] = evaluate_3dhp(model, mpi_test.test, sampling, args.root, args.downsample)
+        frames = sum(results[row].scores.frames)
+        print(f"evaluated {row.replace('_', ' ')} on {frames} valid frames ({time.monotonic() - begin:.0f} s)")
+
+    # Report: the predictions of the result for MATLAB and Octave, the numbers of every row.
+    files = {name: digest for part in loaded for name, digest in part.files.items()}
+    facts = run_facts(about, list(mpi_test.test), files, histories, args)
+    facts["frame_rate"] = FRAME_RATE  # whatever the lifter's own rate, every frame is scored
+    record = metrics_record({row: result.scores for row, result in results.items()}, facts)
+    for row, result in results.items():
+        record["rows"][row]["official_3dhp"] = result.official
+    shown = next(row for row in ("adapted", "evaluated", "source_only") if row in results)
+    text = (
+        f"{TITLES[shown]}, J-Agg, official scores\n{format_3dhp(results[shown].official['J_Agg'])}\n\n"
+        f"{compare_3dhp({TITLES[row]: result.official['J_Agg'] for row, result in results.items()})}\n\n"
+        f"{tables(record, args.p2, action='test sequence')}"
+    )
+    args.checkpoint.mkdir(parents=True, exist_ok=True)
+    for aggregation, predictions in results[shown].predictions.items():
+        write_inference(args.checkpoint / f"inference_data_{aggregation}.mat", predictions)
+    write_inference(args.checkpoint / "inference_data.mat", results[shown].predictions["J_Agg"])
+    write_annotations(args.checkpoint / "test_annotations.mat", mpi_test.test)
+    write_report(record, text, args.checkpoint)
+    print(f"predictions, {TITLES[shown]}: {args.checkpoint / 'inference_data.mat'} (J-Agg), and one per aggregation")
+    if args.render:
+        render_sequence(models, video, sampling, about["synthetic"], args)
+
+
+def train_supervised(
+    stage: str, sequences: list[Sequence], args: Namespace, about: dict[str, Any], device: torch.device, log: RunLog
+) -> tuple[Lifter, list[dict[str, float]]]:
+    """Train a lifter from scratch on labelled sequences, as D3DP does: one noised pose per clip, error of its x0."""
+    clips = Clips(sequences, args.number_of_frames, args.downsample)
+    generator = torch.Generator().manual_seed(args.seed)
+    torch.manual_seed(args.seed)
+    estimator = MixSTE(args.number_of_frames, len(H36M_17.joints), args.channels, args.depth, drop_path=args.drop_path)
+    lifter = Lifter(estimator, args.timestep, args.scale).to(device)
+    optimizer = torch.optim.AdamW(lifter.parameters(), betas=BETAS, weight_decay=WEIGHT_DECAY)
+    history: list[dict[str, float]] = []
+    state = resumed(stage, args)
+    if state:
+        estimator.load_state_dict(state["training"]["student"])
+        optimizer.load_state_dict(state["optimizer"])
+        history = restore(state, generator)
+
+    steps = clips.steps(args.batch_size)
+    progress = Progress(stage, args.source_epochs * steps, len(history) * steps)
+    for epoch in range(len(history) + 1, args.source_epochs + 1):
+        lifter.train()
+        begin, total = time.monotonic(), 0.0
+        for step, batch in enumerate(clips.epoch(args.batch_size, generator, flip=not args.no_data_augmentation)):
+            batch = batch.to(device)
+            t = torch.randint(args.timestep, (len(batch),), generator=generator).to(device)
+            noise = torch.randn(batch.pose.shape, generator=generator).to(device)
+            noisy = lifter.diffusion.add_noise(batch.pose, t, noise)  # (B, T, J, 3)
+            predicted = lifter.denoise(batch.keypoints, noisy[:, None], t)[:, 0]
+            loss = joint_errors(predicted, batch.pose).mean()
+
+            set_learning_rate(optimizer, args.source_lr, args.source_lrd, epoch, (epoch - 1) * steps + step)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(batch)
+            progress.step()
+        history.append({
+            "epoch": epoch, "lr": optimizer.param_groups[0]["lr"], "seconds": time.monotonic() - begin,
+            "training_mm": total / len(clips) * 1000,
+        })  # fmt: skip
+        progress.clear()
+        log.epoch(stage, history[-1], args.source_epochs)
+        keep_epoch(stage, lifter, optimizer, history, generator, about, args)
+    return lifter.eval(), history
+
+
+def adapt(
+    source_lifter: Lifter,
+    source: list[Sequence],
+    target: list[Sequence],
+    judged: list[Sequence],
+    args: Namespace,
+    about: dict[str, Any],
+    device: torch.device,
+    log: RunLog,
+) -> tuple[Lifter, list[dict[str, float]]]:
+    """Adapt a source model to target 2D (PoSynDA, sections 3.2 to 3.4). `target` has no labels; nor has `judged`, on
+    which `--select` compares the epochs, unless the user asked for the oracle's choice."""
+    generator = torch.Generator().manual_seed(args.seed)
+    torch.manual_seed(args.seed)
+    source_clips = Clips(source, args.number_of_frames, args.downsample)
+    target_clips = Clips(target, args.number_of_frames, args.downsample)
+    source_stream = source_clips.endless(args.batch_size, generator, flip=not args.no_data_augmentation)
+
+    # What the target looks like, from its 2D: bones per person, detector noise, cameras.
+    source_bones = measure_bones(source_lifter, [s.downsampled(args.downsample) for s in source])
+    source_lengths, ratios = bone_lengths(source), {}
+    for name in dict.fromkeys(s.subject for s in target):
+        videos = [s.downsampled(args.downsample) for s in target if s.subject == name]
+        ratios[name] = bone_ratios(measure_bones(source_lifter, videos), source_bones)
+    noise_ratio = noise_factor([s.keypoints for s in source], [s.keypoints for s in target])
+    move = cameras_differ(torch.stack([s.intrinsics for s in source]), torch.stack([s.intrinsics for s in target]))
+    print(f"target cameras: {'others' if move else 'the same'}; detector noise: {noise_ratio:.2f} of the source's")
+
+    student = copy.deepcopy(source_lifter)
+    student.pose_estimator.set_drop_path(args.drop_path)
+    if not args.no_lora:
+        add_lora(student.pose_estimator, args.rank)
+    teacher = Teacher(student, args.ema_decay)
+    trained = [p for p in student.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, betas=BETAS, weight_decay=WEIGHT_DECAY)
+    base_hash = weights_hash(source_lifter)
+    history: list[dict[str, float]] = []
+    state = resumed("adapted", args)
+    if state:
+        if state["training"]["base"] != base_hash:
+            raise InputError(
+                f"{args.checkpoint}: its adaptation started from another source model (hash "
+                f"{state['training']['base'][:12]}, now {base_hash[:12]}); give another -c, or the same source"
+            )
+        student.pose_estimator.load_state_dict(state["training"]["student"])
+        teacher.lifter.pose_estimator.load_state_dict(state["training"]["teacher"])
+        teacher.updates = state["training"]["teacher_updates"]
+        optimizer.load_state_dict(state["optimizer"])
+        history = restore(state, generator)
+
+    steps = target_clips.steps(args.batch_size)
+    progress = Progress("adapted", args.epochs * steps, len(history) * steps)
+    for epoch in range(len(history) + 1, args.epochs + 1):
+        student.train()
+        begin, totals = time.monotonic(), {"source_mm": 0.0}
+        if not args.no_teacher:
+            totals |= {"pseudo_label_mm": 0.0, "reprojection": 0.0}
+        target_epoch = target_clips.epoch(args.batch_size, generator, flip=not args.no_data_augmentation)
+        for step, target_batch in enumerate(target_epoch):
+            # 1. Source clips, made to look like the target.
+            target_batch, source_batch = target_batch.to(device), next(source_stream).to(device)
+            source_batch = source_batch.first(len(target_batch))
+            clip_ratios = torch.stack([ratios[name] for name in target_batch.subjects]).to(device)
+            if not args.no_source_augmentation:
+                source_batch = synthesise(source_batch, target_batch, clip_ratios, noise_ratio, move, generator)
+
+            # 2. Target clips, labelled by the teacher.
+            keypoints, pose = source_batch.keypoints, source_batch.pose
+            if not args.no_teacher:
+                pseudo, belief = pseudo_label(
+                    teacher.lifter, target_batch.keypoints, target_batch.intrinsics, args.num_proposals, generator
+                )
+                # The teacher began with source proportions: keep its directions, take the target's bone lengths.
+                pseudo = rebone(pseudo, (source_lengths.to(device) * clip_ratios)[:, None])
+                keypoints = torch.cat([keypoints, target_batch.keypoints])
+                pose = torch.cat([pose, pseudo])
+
+            # The student denoises both in one pass.
+            t = torch.randint(args.timestep, (len(pose),), generator=generator).to(device)
+            noise = torch.randn(pose.shape, generator=generator).to(device)
+            noisy = student.diffusion.add_noise(pose, t, noise)
+            predicted = student.denoise(keypoints, noisy[:, None], t)[:, 0]
+            errors = joint_errors(predicted, pose)  # (B, T, J)
+            n = len(source_batch)
+            loss = source_loss = errors[:n].mean()
+            totals["source_mm"] += source_loss.item() * 1000
+            if not args.no_teacher:
+                pseudo_loss = (belief * errors[n:]).sum() / belief.sum().clamp_min(1)
+                reprojection = reprojection_loss(predicted[n:], target_batch.keypoints, target_batch.intrinsics)
+                loss = source_loss + PSEUDO_WEIGHT * pseudo_loss + REPROJECTION_WEIGHT * reprojection
+                totals["pseudo_label_mm"] += pseudo_loss.item() * 1000
+                totals["reprojection"] += reprojection.item()
+
+            set_learning_rate(optimizer, args.learning_rate, args.lr_decay, epoch, (epoch - 1) * steps + step)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            teacher.update(student)
+            progress.step()
+        history.append({
+            "epoch": epoch, "lr": optimizer.param_groups[0]["lr"], "seconds": time.monotonic() - begin,
+            **{name: value / steps for name, value in totals.items()},
+        })  # fmt: skip
+        if args.select != "last":
+            history[-1]["selection_score"] = selection_score(student, judged, args)
+        progress.clear()
+        log.epoch("adapted", history[-1], args.epochs)
+        extra = {
+            "base": base_hash,
+            "teacher": teacher.lifter.pose_estimator.state_dict(),
+            "teacher_updates": teacher.updates,
+        }
+        keep_epoch("adapted", student, optimizer, history, generator, about, args, extra)
+        scores = [record.get("selection_score", -record["epoch"]) for record in history]
+        if scores[-1] == min(scores):
+            save_checkpoint(args.checkpoint / "best_epoch.bin", student, epoch, history[-1]["lr"], about)
+    if not args.no_lora:
+        save_adapter(args.checkpoint / "adapter.bin", student, base_hash)
+    return load_lifter(args.checkpoint / "best_epoch.bin", device), history
+
+
+def selection_score(lifter: Lifter, videos: list[Sequence], args: Namespace) -> float:
+    """How good an epoch is, lower is better, on evenly spread videos: by the 2D alone, or by the labels (oracle)."""
+    videos = videos[:: max(len(videos) // SELECTION_VIDEOS, 1)]
+    sampling = Sampling(args.num_proposals, 1, seed=args.seed)
+    if args.select == "oracle":
+        return evaluate(lifter, videos, sampling, "estimated").summary("J_Agg", "mpjpe_mm")["all_frames"]
+    return reprojection_score(lifter, videos, sampling)
+
+
+if __name__ == "__main__":
+    run_script(main)
