@@ -61,7 +61,7 @@ SAMPLE_DEFAULTS = {
 }  # fmt: skip
 BETAS = (0.9, 0.98)
 WEIGHT_DECAY = 0.1
-PSEUDO_WEIGHT, REPROJECTION_WEIGHT = 1.0, 0.5
+REPROJECTION_WEIGHT = 0.5
 SELECTION_VIDEOS = 32  # looked at after each epoch when the epoch is selected
 
 
@@ -271,7 +271,7 @@ def adapt(
             if not args.no_teacher:
                 pseudo_loss = (belief * errors[n:]).sum() / belief.sum().clamp_min(1)
                 reprojection = reprojection_loss(predicted[n:], target_batch.keypoints, target_batch.intrinsics)
-                loss = source_loss + PSEUDO_WEIGHT * pseudo_loss + REPROJECTION_WEIGHT * reprojection
+                loss = source_loss + args.pseudo_weight * pseudo_loss + REPROJECTION_WEIGHT * reprojection
                 totals["pseudo_label_mm"] += pseudo_loss.item() * 1000
                 totals["reprojection"] += reprojection.item()
 

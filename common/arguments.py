@@ -106,7 +106,14 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
         default="last",
         help="which epoch is the result; oracle uses labels, for comparison only",
     )
+    adaptation.add_argument(
+        "--pseudo-weight", type=float, default=1.0, metavar="W", help="of the loss against the teacher's pseudo-labels"
+    )
     adaptation.add_argument("--no-lora", action="store_true", help="train all weights")
+    adaptation.add_argument(
+        "--lora", action="store_false", dest="no_lora", default=argparse.SUPPRESS,
+        help="train low-rank updates only; the default, but where --sample says otherwise",
+    )  # fmt: skip
     adaptation.add_argument("--no-teacher", action="store_true", help="no pseudo-labels")
     adaptation.add_argument("--no-source-augmentation", action="store_true", help="source clips as they are")
 
@@ -166,8 +173,12 @@ def parse(parser: argparse.ArgumentParser, sample_defaults: dict[str, object]) -
         parser.set_defaults(**sample_defaults)
     args = parser.parse_args()
     if sample:
-        flags = {action.dest: action.option_strings[0] for action in parser._actions}
-        print("--sample stands for", *(f"{flags[name]} {getattr(args, name)}" for name in sample_defaults))
+        flags: dict[str, str] = {}
+        for action in parser._actions:
+            flags.setdefault(action.dest, action.option_strings[0])
+        values = {flags[name]: getattr(args, name) for name in sample_defaults}
+        words = (flag if value is True else f"{flag} {value}" for flag, value in values.items() if value is not False)
+        print("--sample stands for", *words)
     if "subjects_unlabeled" in args:
         if args.subjects_test is None:
             args.subjects_test = args.subjects_unlabeled
@@ -202,6 +213,8 @@ def _check(args: argparse.Namespace) -> None:
     for flag, value in (("--ema-decay", args.ema_decay), ("--drop-path", args.drop_path)):
         if not 0 <= value < 1:
             raise InputError(f"{flag}: expected a number from 0 up to 1, found {value}")
+    if not 0 <= args.pseudo_weight < math.inf:
+        raise InputError(f"--pseudo-weight: expected a number from 0 up, found {args.pseudo_weight}")
     if not 0 <= args.seed < 2**63:
         raise InputError(f"--seed: expected a whole number from 0 up to 2^63, found {args.seed}")
     if args.channels % 8:

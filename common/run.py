@@ -28,8 +28,8 @@ TARGET = ("subjects_unlabeled", "target_split", "target_intrinsics")  # each scr
 MUST_MATCH_IN = {
     "source_only": ("source_lr", "source_lrd"),
     "adapted": (
-        *TARGET, "learning_rate", "lr_decay", "ema_decay", "num_proposals", "rank", "select", "no_lora",
-        "no_teacher", "no_source_augmentation",
+        *TARGET, "learning_rate", "lr_decay", "ema_decay", "num_proposals", "rank", "select", "pseudo_weight",
+        "no_lora", "no_teacher", "no_source_augmentation",
     ),
     "oracle": (*TARGET, "source_lr", "source_lrd"),
 }  # fmt: skip

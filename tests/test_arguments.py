@@ -424,6 +424,15 @@ def test_a_lifter_in_3dhp_order_gives_the_same_poses_in_ours(tmp_path):
     assert torch.allclose(found, convert(wanted, MPI_3DHP_17, H36M_17), atol=1e-5)
 
 
+def test_a_switch_among_the_sample_defaults(capsys, monkeypatch):
+    for given, no_lora in (([], True), (["--lora"], False), (["--no-lora"], True)):
+        monkeypatch.setattr("sys.argv", ["a test", "--sample", *given])
+        assert parse(mpi_3dhp_parser("a test"), {"no_lora": True, "rank": 16}).no_lora is no_lora
+        assert ("--no-lora" in capsys.readouterr().out) is no_lora
+    monkeypatch.setattr("sys.argv", ["a test"])
+    assert parse(mpi_3dhp_parser("a test"), {"no_lora": True}).no_lora is False
+
+
 def test_flags_of_the_3dhp_script():
     parser = mpi_3dhp_parser("a test")
     args = parser.parse_args(["--target-split", "test", "--target-intrinsics", "estimate"])
