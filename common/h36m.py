@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from common.camera import Camera, h36m_cameras, h36m_subjects, normalise, project, world_to_camera
+from common.camera import h36m_cameras, h36m_subjects, project, world_to_camera
 from common.dataset_file import kind, read_label
 from common.errors import InputError
 from common.npz import read_object, sha256, write_npz
@@ -177,27 +177,11 @@ def _load_action(
         lacking = "".join(f"; camera {camera.name} is missing" for camera in cameras[len(views) :])
         raise InputError(f"{where}: expected {len(cameras)} cameras ({names}), found {len(views)}{lacking}")
     world = torch.from_numpy(convert(poses, H36M_17 if poses.shape[1] == JOINTS else H36M_32, H36M_17))
-    return [
-        _view(world, _check_keypoints(view, len(poses), f"{where}, camera {camera.name}"), camera, subject, action)
-        for view, camera in zip(views, cameras)
-    ]
-
-
-def _view(world: torch.Tensor, pixels: np.ndarray, camera: Camera, subject: str, action: str) -> Sequence:
-    """One camera's sequence from (F, 17, 3) float64 world metres and (F, 17, 2) float64 pixels."""
-    in_camera = world_to_camera(world, camera)
-    trajectory = in_camera[:, H36M_17.root_index]  # (F, 3)
-    return Sequence(
-        subject=subject,
-        action=action,
-        camera=camera.name,
-        keypoints=normalise(torch.from_numpy(pixels), camera.width, camera.height).float(),
-        intrinsics=camera.normalised_intrinsics().float(),
-        width=camera.width,
-        height=camera.height,
-        pose=(in_camera - trajectory[:, None]).float(),
-        trajectory=trajectory.float(),
-    )
+    sequences = []
+    for view, camera in zip(views, cameras):
+        pixels = torch.from_numpy(_check_keypoints(view, len(poses), f"{where}, camera {camera.name}"))
+        sequences.append(Sequence.labelled(subject, action, camera, world_to_camera(world, camera), pixels))
+    return sequences
 
 
 def _check_poses(poses: Any, where: str) -> np.ndarray:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from common.camera import Camera, normalise, project
+from common.camera import Camera, project
 from common.cameras_3dhp import LARGEST_MISFIT, TEST_SEQUENCES, TrainingCameras, test_cameras
 from common.dataset_file import kind, read_label
 from common.errors import InputError
@@ -100,7 +100,8 @@ def load_3dhp_train(data_dir: Path, intrinsics: str = "file") -> MPI3DHP:
         camera = cameras.camera(recording, camera_name, points, pixels)
         _check_pixels(pixels, camera, where)
         subject, action = recording.split()
-        train.append(_sequence(subject, action, camera, points, pixels))
+        points, pixels = torch.from_numpy(points), torch.from_numpy(pixels)
+        train.append(Sequence.labelled(subject, action, camera, points, pixels))
         doubts.look_at(train[-1], valid, f"{recording}, camera {camera_name}")
     return MPI3DHP(train, provenance, synthetic, {path.name: sha256(path)}, cameras.summary(), doubts.notes())
 
@@ -136,7 +137,9 @@ def load_3dhp_test(data_dir: Path) -> MPI3DHPTest:
         activity = None
         if "activity" in data[name]:
             activity = torch.from_numpy(_read_flags(data[name], "activity", len(points), ACTIVITIES, where))
-        test[name] = TestSequence(_sequence(name, name, camera, points, pixels), torch.from_numpy(valid), activity)
+        points, pixels = torch.from_numpy(points), torch.from_numpy(pixels)
+        sequence = Sequence.labelled(name, name, camera, points, pixels)
+        test[name] = TestSequence(sequence, torch.from_numpy(valid), activity)
         doubts.look_at(test[name].sequence, valid, name)
     return MPI3DHPTest(test, provenance, synthetic, {path.name: sha256(path)}, doubts.notes())
 
@@ -253,22 +256,6 @@ def _check_pixels(pixels: np.ndarray, camera: Camera, where: str) -> None:
             f"{where}: {1 - inside:.0%} of data_2d lies far outside the image, expected pixels of "
             f"{camera.width} x {camera.height}; prepare it from annot2 of the original videos"
         )
-
-
-def _sequence(subject: str, action: str, camera: Camera, points: np.ndarray, pixels: np.ndarray) -> Sequence:
-    in_camera = torch.from_numpy(points)  # (F, 17, 3)
-    trajectory = in_camera[:, H36M_17.root_index]  # (F, 3)
-    return Sequence(
-        subject=subject,
-        action=action,
-        camera=camera.name,
-        keypoints=normalise(torch.from_numpy(pixels), camera.width, camera.height).float(),
-        intrinsics=camera.normalised_intrinsics().float(),
-        width=camera.width,
-        height=camera.height,
-        pose=(in_camera - trajectory[:, None]).float(),
-        trajectory=trajectory.float(),
-    )
 
 
 @dataclass

@@ -4,6 +4,9 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from common.camera import Camera, normalise
+from common.skeleton import H36M_17
+
 
 @dataclass(frozen=True)
 class Sequence:
@@ -26,6 +29,24 @@ class Sequence:
     height: int
     pose: torch.Tensor | None = None
     trajectory: torch.Tensor | None = None
+
+    @classmethod
+    def labelled(
+        cls, subject: str, action: str, camera: Camera, points: torch.Tensor, pixels: torch.Tensor
+    ) -> "Sequence":
+        """From joints in the camera's frame (F, 17, 3), float64 metres, and keypoints (F, 17, 2), float64 pixels."""
+        trajectory = points[:, H36M_17.root_index]  # (F, 3)
+        return cls(
+            subject=subject,
+            action=action,
+            camera=camera.name,
+            keypoints=normalise(pixels, camera.width, camera.height).float(),
+            intrinsics=camera.normalised_intrinsics().float(),
+            width=camera.width,
+            height=camera.height,
+            pose=(points - trajectory[:, None]).float(),
+            trajectory=trajectory.float(),
+        )
 
     def __len__(self) -> int:
         return len(self.keypoints)
