@@ -7,6 +7,7 @@ Reads in one order: arguments, data, source model, adaptation, oracle, evaluatio
 """
 
 import copy
+import math
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -15,21 +16,24 @@ from typing import Any
 import torch
 
 from common.arguments import mpi_3dhp_parser, parse
+from common.bones import SourceBones
 from common.checkpoint import load_lifter, save_adapter, save_checkpoint, weights_hash
 from common.clips import Clips
 from common.errors import InputError, run_script
-from common.evaluation import Sampling, evaluate, reprojection_score
+from common.evaluation import Sampling, evaluate
 from common.evaluation_3dhp import Evaluation3DHP, evaluate_3dhp
 from common.h36m import FRAME_RATE, load_h36m
-from common.inference_mat import write_annotations, write_inference
+from common.inference_mat import write_annotations, write_expected_errors, write_inference
 from common.lifter import Lifter
 from common.lora import add_lora
 from common.metrics import joint_errors
 from common.mixste import MixSTE
 from common.mpi_3dhp import load_3dhp_test, load_3dhp_train
+from common.refinement import Refinement, target_noise
 from common.render import chosen_video, render_sequence
-from common.report import TITLES, metrics_record, run_facts, tables, write_report
+from common.report import TITLES, headline, label, metrics_record, run_facts, tables, write_report
 from common.run import (
+    BEST_FILE,
     SOURCE_FILE,
     find_checkpoint,
     fitting_lifter,
@@ -41,30 +45,23 @@ from common.run import (
     resumed,
     set_aside,
     set_learning_rate,
+    stored_refinement,
 )
 from common.runlog import Progress, RunLog
 from common.scores_3dhp import compare_3dhp, format_3dhp
+from common.selection import CRITERIA
 from common.sequences import Sequence
 from common.skeleton import H36M_17
-from common.synthesis import (
-    bone_lengths,
-    bone_ratios,
-    cameras_differ,
-    measure_bones,
-    noise_factor,
-    rebone,
-    synthesise,
-)
+from common.synthesis import Synthesis, cameras_differ, noise_factor, synthesise
 from common.teacher import Teacher, pseudo_label, reprojection_loss
+from common.uncertainty import fitted_scale
 
 SAMPLE_DIR = Path("data/sample")
 SAMPLE_DEFAULTS = {
     "data_dir": SAMPLE_DIR, "channels": 64, "depth": 2, "number_of_frames": 9, "downsample": 10, "batch_size": 16,
     "source_epochs": 30, "source_lr": 3e-3, "source_lrd": 0.88,
-    "epochs": 100, "learning_rate": 1.5e-3, "lr_decay": 0.97, "ema_decay": 0.99, "drop_path": 0.0,
+    "epochs": 100, "learning_rate": 4e-3, "lr_decay": 0.97, "ema_decay": 0.99, "drop_path": 0.0,
     "num_proposals": 2, "sampling_timesteps": 1, "rank": 16,
-    # Measured on the sample: low-rank updates and full trust in the teacher each cost some millimetres (README).
-    "no_lora": True, "pseudo_weight": 0.1,
 }  # fmt: skip
 BETAS = (0.9, 0.98)
 WEIGHT_DECAY = 0.1
@@ -143,9 +140,17 @@ def main() -> None:
 
     # Evaluation: every frame is predicted, the valid ones are scored.
     results: dict[str, Evaluation3DHP] = {}
+    refinements: dict[str, Refinement | None] = {}
+    thin_source = [s.downsampled(args.downsample) for s in source]
+    noise = target_noise(source, target)
     for row, model in models.items():
         begin = time.monotonic()
-        results[row] = evaluate_3dhp(model, mpi_test.test, sampling, args.root, args.downsample)
+        refinements[row] = None
+        if args.evaluate:
+            refinements[row] = stored_refinement(given, args)
+        elif args.refine != "none":
+            refinements[row] = Refinement(SourceBones.measured(model, thin_source), noise, args.refine)
+        results[row] = evaluate_3dhp(model, mpi_test.test, sampling, args.root, args.downsample, refinements[row])
         frames = sum(results[row].scores.frames)
         print(f"evaluated {row.replace('_', ' ')} on {frames} valid frames ({time.monotonic() - begin:.0f} s)")
 
@@ -157,18 +162,27 @@ def main() -> None:
     for row, result in results.items():
         record["rows"][row]["official_3dhp"] = result.official
     shown = next(row for row in ("adapted", "evaluated", "source_only") if row in results)
+    result, official = headline(record, shown), {}
+    for row in results:
+        name = headline(record, row)
+        official[f"{TITLES[row]}, {label(name)}"] = results[row].official[name]
     text = (
-        f"{TITLES[shown]}, J-Agg, official scores\n{format_3dhp(results[shown].official['J_Agg'])}\n\n"
-        f"{compare_3dhp({TITLES[row]: result.official['J_Agg'] for row, result in results.items()})}\n\n"
-        f"{tables(record, args.p2, action='test sequence')}"
+        f"{TITLES[shown]}, {label(result)}, official scores\n{format_3dhp(results[shown].official[result])}\n\n"
+        f"{compare_3dhp(official)}\n\n{tables(record, args.p2, action='test sequence')}"
     )
     args.checkpoint.mkdir(parents=True, exist_ok=True)
     for aggregation, predictions in results[shown].predictions.items():
         write_inference(args.checkpoint / f"inference_data_{aggregation}.mat", predictions)
-    write_inference(args.checkpoint / "inference_data.mat", results[shown].predictions["J_Agg"])
+    write_inference(args.checkpoint / "inference_data.mat", results[shown].predictions[result])
+    scale = fitted_scale(models[shown], thin_source, sampling, refinements[shown])
+    if scale is not None:
+        write_expected_errors(args.checkpoint / "expected_error.mat", results[shown].spreads, scale)
     write_annotations(args.checkpoint / "test_annotations.mat", mpi_test.test)
     write_report(record, text, args.checkpoint)
-    print(f"predictions, {TITLES[shown]}: {args.checkpoint / 'inference_data.mat'} (J-Agg), and one per aggregation")
+    print(
+        f"predictions, {TITLES[shown]}: {args.checkpoint / 'inference_data.mat'} ({label(result)}), "
+        "and one per aggregation"
+    )
     if args.render:
         render_sequence(models, video, sampling, about["synthetic"], args)
 
@@ -181,7 +195,7 @@ def train_supervised(
     generator = torch.Generator().manual_seed(args.seed)
     torch.manual_seed(args.seed)
     estimator = MixSTE(args.number_of_frames, len(H36M_17.joints), args.channels, args.depth, drop_path=args.drop_path)
-    lifter = Lifter(estimator, args.timestep, args.scale).to(device)
+    lifter = Lifter(estimator, args.timestep, args.scale, args.virtual_camera, args.deterministic).to(device)
     optimizer = torch.optim.AdamW(lifter.parameters(), betas=BETAS, weight_decay=WEIGHT_DECAY)
     history: list[dict[str, float]] = []
     state = resumed(stage, args)
@@ -200,7 +214,7 @@ def train_supervised(
             t = torch.randint(args.timestep, (len(batch),), generator=generator).to(device)
             noise = torch.randn(batch.pose.shape, generator=generator).to(device)
             noisy = lifter.diffusion.add_noise(batch.pose, t, noise)  # (B, T, J, 3)
-            predicted = lifter.denoise(batch.keypoints, noisy[:, None], t)[:, 0]
+            predicted = lifter.denoise(batch.keypoints, noisy[:, None], t, batch.intrinsics)[:, 0]
             loss = joint_errors(predicted, batch.pose).mean()
 
             set_learning_rate(optimizer, args.source_lr, args.source_lrd, epoch, (epoch - 1) * steps + step)
@@ -238,18 +252,18 @@ def adapt(
     source_stream = source_clips.endless(args.batch_size, generator, flip=not args.no_data_augmentation)
 
     # What the target looks like, from its 2D: bones per person, detector noise, cameras.
-    source_bones = measure_bones(source_lifter, [s.downsampled(args.downsample) for s in source])
-    source_lengths, ratios = bone_lengths(source), {}
-    for name in dict.fromkeys(s.subject for s in target):
-        videos = [s.downsampled(args.downsample) for s in target if s.subject == name]
-        ratios[name] = bone_ratios(measure_bones(source_lifter, videos), source_bones)
+    thin_source, thin_target = ([s.downsampled(args.downsample) for s in videos] for videos in (source, target))
+    bones = SourceBones.measured(source_lifter, thin_source)
+    ratios = bones.ratios(source_lifter, thin_target)
     noise_ratio = noise_factor([s.keypoints for s in source], [s.keypoints for s in target])
     move = cameras_differ(torch.stack([s.intrinsics for s in source]), torch.stack([s.intrinsics for s in target]))
     print(f"target cameras: {'others' if move else 'the same'}; detector noise: {noise_ratio:.2f} of the source's")
+    how = Synthesis(noise_ratio, move, math.radians(args.yaw))
+    refinement = Refinement(bones, target_noise(source, target), args.refine) if args.refine != "none" else None
 
     student = copy.deepcopy(source_lifter)
     student.pose_estimator.set_drop_path(args.drop_path)
-    if not args.no_lora:
+    if args.lora:
         add_lora(student.pose_estimator, args.rank)
     teacher = Teacher(student, args.ema_decay)
     trained = [p for p in student.parameters() if p.requires_grad]
@@ -266,46 +280,50 @@ def adapt(
         student.pose_estimator.load_state_dict(state["training"]["student"])
         teacher.lifter.pose_estimator.load_state_dict(state["training"]["teacher"])
         teacher.updates = state["training"]["teacher_updates"]
+        ratios = state["training"]["ratios"]
         optimizer.load_state_dict(state["optimizer"])
         history = restore(state, generator)
 
     steps = target_clips.steps(args.batch_size)
     progress = Progress("adapted", args.epochs * steps, len(history) * steps)
+    first_taught = args.epochs + 1 if args.no_teacher else round(args.teacher_start * args.epochs) + 1
     for epoch in range(len(history) + 1, args.epochs + 1):
         student.train()
-        begin, totals = time.monotonic(), {"source_mm": 0.0}
-        if not args.no_teacher:
-            totals |= {"pseudo_label_mm": 0.0, "reprojection": 0.0}
+        begin, taught = time.monotonic(), epoch >= first_taught
+        totals = dict.fromkeys(["source_mm", *(["pseudo_label_mm", "reprojection"] if taught else [])], 0.0)
+        if epoch == first_taught:  # seen through a better lifter than at the start
+            ratios = SourceBones.measured(teacher.lifter, thin_source).ratios(teacher.lifter, thin_target)
         target_epoch = target_clips.epoch(args.batch_size, generator, flip=not args.no_data_augmentation)
         for step, target_batch in enumerate(target_epoch):
             # 1. Source clips, made to look like the target.
             target_batch, source_batch = target_batch.to(device), next(source_stream).to(device)
             source_batch = source_batch.first(len(target_batch))
             clip_ratios = torch.stack([ratios[name] for name in target_batch.subjects]).to(device)
+            shaped = torch.ones_like(clip_ratios) if args.no_bone_ratios else clip_ratios
             if not args.no_source_augmentation:
-                source_batch = synthesise(source_batch, target_batch, clip_ratios, noise_ratio, move, generator)
+                source_batch = synthesise(source_batch, target_batch, shaped, how, generator)
 
             # 2. Target clips, labelled by the teacher.
-            keypoints, pose = source_batch.keypoints, source_batch.pose
-            if not args.no_teacher:
+            keypoints, intrinsics, pose = source_batch.keypoints, source_batch.intrinsics, source_batch.pose
+            if taught:
+                lengths = bones.lengths.to(device) * clip_ratios
                 pseudo, belief = pseudo_label(
-                    teacher.lifter, target_batch.keypoints, target_batch.intrinsics, args.num_proposals, generator
+                    teacher.lifter, target_batch, lengths, refinement, args.num_proposals, generator
                 )
-                # The teacher began with source proportions: keep its directions, take the target's bone lengths.
-                pseudo = rebone(pseudo, (source_lengths.to(device) * clip_ratios)[:, None])
                 keypoints = torch.cat([keypoints, target_batch.keypoints])
+                intrinsics = torch.cat([intrinsics, target_batch.intrinsics])
                 pose = torch.cat([pose, pseudo])
 
             # The student denoises both in one pass.
             t = torch.randint(args.timestep, (len(pose),), generator=generator).to(device)
             noise = torch.randn(pose.shape, generator=generator).to(device)
             noisy = student.diffusion.add_noise(pose, t, noise)
-            predicted = student.denoise(keypoints, noisy[:, None], t)[:, 0]
+            predicted = student.denoise(keypoints, noisy[:, None], t, intrinsics)[:, 0]
             errors = joint_errors(predicted, pose)  # (B, T, J)
             n = len(source_batch)
             loss = source_loss = errors[:n].mean()
             totals["source_mm"] += source_loss.item() * 1000
-            if not args.no_teacher:
+            if taught:
                 pseudo_loss = (belief * errors[n:]).sum() / belief.sum().clamp_min(1)
                 reprojection = reprojection_loss(predicted[n:], target_batch.keypoints, target_batch.intrinsics)
                 loss = source_loss + args.pseudo_weight * pseudo_loss + REPROJECTION_WEIGHT * reprojection
@@ -330,14 +348,18 @@ def adapt(
             "base": base_hash,
             "teacher": teacher.lifter.pose_estimator.state_dict(),
             "teacher_updates": teacher.updates,
+            "ratios": ratios,
         }
-        keep_epoch("adapted", student, optimizer, history, generator, about, args, extra)
+        if refinement is not None:
+            refinement = refinement.seen_by(student.eval(), thin_source)
+            about = about | {"refinement": refinement.plain()}
         scores = [record.get("selection_score", -record["epoch"]) for record in history]
-        if scores[-1] == min(scores):
-            save_checkpoint(args.checkpoint / "best_epoch.bin", student, epoch, history[-1]["lr"], about)
-    if not args.no_lora:
+        if scores[-1] == min(scores):  # first, as a run stopped here does the epoch again
+            save_checkpoint(args.checkpoint / BEST_FILE, student, epoch, history[-1]["lr"], about)
+        keep_epoch("adapted", student, optimizer, history, generator, about, args, extra)
+    if args.lora:
         save_adapter(args.checkpoint / "adapter.bin", student, base_hash)
-    return load_lifter(args.checkpoint / "best_epoch.bin", device), history
+    return load_lifter(args.checkpoint / BEST_FILE, device), history
 
 
 def selection_score(lifter: Lifter, videos: list[Sequence], args: Namespace) -> float:
@@ -346,7 +368,7 @@ def selection_score(lifter: Lifter, videos: list[Sequence], args: Namespace) -> 
     sampling = Sampling(args.num_proposals, 1, seed=args.seed)
     if args.select == "oracle":
         return evaluate(lifter, videos, sampling, "estimated").summary("J_Agg", "mpjpe_mm")["all_frames"]
-    return reprojection_score(lifter, videos, sampling)
+    return CRITERIA[args.select](lifter, videos, sampling)
 
 
 if __name__ == "__main__":

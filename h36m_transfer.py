@@ -7,6 +7,7 @@ Reads in one order: arguments, data, source model, adaptation, oracle, evaluatio
 """
 
 import copy
+import math
 import time
 from argparse import Namespace
 from pathlib import Path
@@ -15,18 +16,21 @@ from typing import Any
 import torch
 
 from common.arguments import h36m_parser, parse
+from common.bones import SourceBones
 from common.checkpoint import load_lifter, save_adapter, save_checkpoint, weights_hash
 from common.clips import Clips
 from common.errors import InputError, run_script
-from common.evaluation import Sampling, Scores, evaluate, reprojection_score
+from common.evaluation import Sampling, Scores, evaluate
 from common.h36m import load_h36m
 from common.lifter import Lifter
 from common.lora import add_lora
 from common.metrics import joint_errors
 from common.mixste import MixSTE
+from common.refinement import Refinement, target_noise
 from common.render import chosen_video, render_sequence
-from common.report import metrics_record, run_facts, tables, write_report
+from common.report import PREDICTIONS_FILE, TITLES, metrics_record, run_facts, tables, write_report
 from common.run import (
+    BEST_FILE,
     find_checkpoint,
     fitting_lifter,
     keep_epoch,
@@ -37,25 +41,20 @@ from common.run import (
     resumed,
     set_aside,
     set_learning_rate,
+    stored_refinement,
 )
 from common.runlog import Progress, RunLog
+from common.selection import CRITERIA
 from common.sequences import Sequence
 from common.skeleton import H36M_17
-from common.synthesis import (
-    bone_lengths,
-    bone_ratios,
-    cameras_differ,
-    measure_bones,
-    noise_factor,
-    rebone,
-    synthesise,
-)
+from common.synthesis import Synthesis, cameras_differ, noise_factor, synthesise
 from common.teacher import Teacher, pseudo_label, reprojection_loss
+from common.uncertainty import fitted_scale, write_predictions
 
 SAMPLE_DIR = Path("data/sample")
 SAMPLE_DEFAULTS = {
     "data_dir": SAMPLE_DIR, "channels": 64, "depth": 2, "number_of_frames": 9, "downsample": 10, "batch_size": 16,
-    "source_epochs": 120, "source_lr": 3e-3, "source_lrd": 0.97, "epochs": 10, "learning_rate": 3e-3, "lr_decay": 0.75,
+    "source_epochs": 120, "source_lr": 3e-3, "source_lrd": 0.97, "epochs": 40, "learning_rate": 4e-3, "lr_decay": 0.93,
     "ema_decay": 0.99, "drop_path": 0.0,
     "num_proposals": 2, "sampling_timesteps": 1, "rank": 16,
 }  # fmt: skip
@@ -125,13 +124,27 @@ def main() -> None:
 
     # Evaluation and report.
     rows: dict[str, Scores] = {}
+    refinements: dict[str, Refinement | None] = {}
+    thin_source = [s.downsampled(args.downsample) for s in source]
+    noise = target_noise(source, target)
     for row, model in models.items():
         begin = time.monotonic()
-        rows[row] = evaluate(model, reported, sampling, args.root)
+        refinements[row] = None
+        if args.evaluate:
+            refinements[row] = stored_refinement(given, args)
+        elif args.refine != "none":
+            refinements[row] = Refinement(SourceBones.measured(model, thin_source), noise, args.refine)
+        rows[row] = evaluate(model, reported, sampling, args.root, refinements[row])
         print(f"evaluated {row.replace('_', ' ')} on {sum(rows[row].frames)} frames ({time.monotonic() - begin:.0f} s)")
     facts = run_facts(about, args.subjects_test, data.files, histories, args)
     record = metrics_record(rows, facts)
     write_report(record, tables(record, args.p2, args.by_subject), args.checkpoint)
+    if args.save_predictions:
+        row = next(name for name in ("adapted", "evaluated", "source_only") if name in models)
+        model, refinement = models[row], refinements[row]
+        scale = fitted_scale(model, thin_source, sampling, refinement)
+        write_predictions(args.checkpoint / PREDICTIONS_FILE, model, reported, sampling, refinement, scale)
+        print(f"predictions, {TITLES[row]}: {args.checkpoint / PREDICTIONS_FILE}")
     if args.render:
         render_sequence(models, video, sampling, data.synthetic, args)
 
@@ -144,7 +157,7 @@ def train_supervised(
     generator = torch.Generator().manual_seed(args.seed)
     torch.manual_seed(args.seed)
     estimator = MixSTE(args.number_of_frames, len(H36M_17.joints), args.channels, args.depth, drop_path=args.drop_path)
-    lifter = Lifter(estimator, args.timestep, args.scale).to(device)
+    lifter = Lifter(estimator, args.timestep, args.scale, args.virtual_camera, args.deterministic).to(device)
     optimizer = torch.optim.AdamW(lifter.parameters(), betas=BETAS, weight_decay=WEIGHT_DECAY)
     history: list[dict[str, float]] = []
     state = resumed(stage, args)
@@ -163,7 +176,7 @@ def train_supervised(
             t = torch.randint(args.timestep, (len(batch),), generator=generator).to(device)
             noise = torch.randn(batch.pose.shape, generator=generator).to(device)
             noisy = lifter.diffusion.add_noise(batch.pose, t, noise)  # (B, T, J, 3)
-            predicted = lifter.denoise(batch.keypoints, noisy[:, None], t)[:, 0]
+            predicted = lifter.denoise(batch.keypoints, noisy[:, None], t, batch.intrinsics)[:, 0]
             loss = joint_errors(predicted, batch.pose).mean()
 
             set_learning_rate(optimizer, args.source_lr, args.source_lrd, epoch, (epoch - 1) * steps + step)
@@ -201,18 +214,18 @@ def adapt(
     source_stream = source_clips.endless(args.batch_size, generator, flip=not args.no_data_augmentation)
 
     # What the target looks like, from its 2D: bones per person, detector noise, cameras.
-    source_bones = measure_bones(source_lifter, [s.downsampled(args.downsample) for s in source])
-    source_lengths, ratios = bone_lengths(source), {}
-    for name in args.subjects_unlabeled:
-        videos = [s.downsampled(args.downsample) for s in target if s.subject == name]
-        ratios[name] = bone_ratios(measure_bones(source_lifter, videos), source_bones)
+    thin_source, thin_target = ([s.downsampled(args.downsample) for s in videos] for videos in (source, target))
+    bones = SourceBones.measured(source_lifter, thin_source)
+    ratios = bones.ratios(source_lifter, thin_target)
     noise_ratio = noise_factor([s.keypoints for s in source], [s.keypoints for s in target])
     move = cameras_differ(torch.stack([s.intrinsics for s in source]), torch.stack([s.intrinsics for s in target]))
     print(f"target cameras: {'others' if move else 'the same'}; detector noise: {noise_ratio:.2f} of the source's")
+    how = Synthesis(noise_ratio, move, math.radians(args.yaw))
+    refinement = Refinement(bones, target_noise(source, target), args.refine) if args.refine != "none" else None
 
     student = copy.deepcopy(source_lifter)
     student.pose_estimator.set_drop_path(args.drop_path)
-    if not args.no_lora:
+    if args.lora:
         add_lora(student.pose_estimator, args.rank)
     teacher = Teacher(student, args.ema_decay)
     trained = [p for p in student.parameters() if p.requires_grad]
@@ -229,46 +242,50 @@ def adapt(
         student.pose_estimator.load_state_dict(state["training"]["student"])
         teacher.lifter.pose_estimator.load_state_dict(state["training"]["teacher"])
         teacher.updates = state["training"]["teacher_updates"]
+        ratios = state["training"]["ratios"]
         optimizer.load_state_dict(state["optimizer"])
         history = restore(state, generator)
 
     steps = target_clips.steps(args.batch_size)
     progress = Progress("adapted", args.epochs * steps, len(history) * steps)
+    first_taught = args.epochs + 1 if args.no_teacher else round(args.teacher_start * args.epochs) + 1
     for epoch in range(len(history) + 1, args.epochs + 1):
         student.train()
-        begin, totals = time.monotonic(), {"source_mm": 0.0}
-        if not args.no_teacher:
-            totals |= {"pseudo_label_mm": 0.0, "reprojection": 0.0}
+        begin, taught = time.monotonic(), epoch >= first_taught
+        totals = dict.fromkeys(["source_mm", *(["pseudo_label_mm", "reprojection"] if taught else [])], 0.0)
+        if epoch == first_taught:  # seen through a better lifter than at the start
+            ratios = SourceBones.measured(teacher.lifter, thin_source).ratios(teacher.lifter, thin_target)
         target_epoch = target_clips.epoch(args.batch_size, generator, flip=not args.no_data_augmentation)
         for step, target_batch in enumerate(target_epoch):
             # 1. Source clips, made to look like the target.
             target_batch, source_batch = target_batch.to(device), next(source_stream).to(device)
             source_batch = source_batch.first(len(target_batch))
             clip_ratios = torch.stack([ratios[name] for name in target_batch.subjects]).to(device)
+            shaped = torch.ones_like(clip_ratios) if args.no_bone_ratios else clip_ratios
             if not args.no_source_augmentation:
-                source_batch = synthesise(source_batch, target_batch, clip_ratios, noise_ratio, move, generator)
+                source_batch = synthesise(source_batch, target_batch, shaped, how, generator)
 
             # 2. Target clips, labelled by the teacher.
-            keypoints, pose = source_batch.keypoints, source_batch.pose
-            if not args.no_teacher:
+            keypoints, intrinsics, pose = source_batch.keypoints, source_batch.intrinsics, source_batch.pose
+            if taught:
+                lengths = bones.lengths.to(device) * clip_ratios
                 pseudo, belief = pseudo_label(
-                    teacher.lifter, target_batch.keypoints, target_batch.intrinsics, args.num_proposals, generator
+                    teacher.lifter, target_batch, lengths, refinement, args.num_proposals, generator
                 )
-                # The teacher began with source proportions: keep its directions, take the target's bone lengths.
-                pseudo = rebone(pseudo, (source_lengths.to(device) * clip_ratios)[:, None])
                 keypoints = torch.cat([keypoints, target_batch.keypoints])
+                intrinsics = torch.cat([intrinsics, target_batch.intrinsics])
                 pose = torch.cat([pose, pseudo])
 
             # The student denoises both in one pass.
             t = torch.randint(args.timestep, (len(pose),), generator=generator).to(device)
             noise = torch.randn(pose.shape, generator=generator).to(device)
             noisy = student.diffusion.add_noise(pose, t, noise)
-            predicted = student.denoise(keypoints, noisy[:, None], t)[:, 0]
+            predicted = student.denoise(keypoints, noisy[:, None], t, intrinsics)[:, 0]
             errors = joint_errors(predicted, pose)  # (B, T, J)
             n = len(source_batch)
             loss = source_loss = errors[:n].mean()
             totals["source_mm"] += source_loss.item() * 1000
-            if not args.no_teacher:
+            if taught:
                 pseudo_loss = (belief * errors[n:]).sum() / belief.sum().clamp_min(1)
                 reprojection = reprojection_loss(predicted[n:], target_batch.keypoints, target_batch.intrinsics)
                 loss = source_loss + args.pseudo_weight * pseudo_loss + REPROJECTION_WEIGHT * reprojection
@@ -293,14 +310,18 @@ def adapt(
             "base": base_hash,
             "teacher": teacher.lifter.pose_estimator.state_dict(),
             "teacher_updates": teacher.updates,
+            "ratios": ratios,
         }
-        keep_epoch("adapted", student, optimizer, history, generator, about, args, extra)
+        if refinement is not None:
+            refinement = refinement.seen_by(student.eval(), thin_source)
+            about = about | {"refinement": refinement.plain()}
         scores = [record.get("selection_score", -record["epoch"]) for record in history]
-        if scores[-1] == min(scores):
-            save_checkpoint(args.checkpoint / "best_epoch.bin", student, epoch, history[-1]["lr"], about)
-    if not args.no_lora:
+        if scores[-1] == min(scores):  # first, as a run stopped here does the epoch again
+            save_checkpoint(args.checkpoint / BEST_FILE, student, epoch, history[-1]["lr"], about)
+        keep_epoch("adapted", student, optimizer, history, generator, about, args, extra)
+    if args.lora:
         save_adapter(args.checkpoint / "adapter.bin", student, base_hash)
-    return load_lifter(args.checkpoint / "best_epoch.bin", device), history
+    return load_lifter(args.checkpoint / BEST_FILE, device), history
 
 
 def selection_score(lifter: Lifter, videos: list[Sequence], args: Namespace) -> float:
@@ -309,7 +330,7 @@ def selection_score(lifter: Lifter, videos: list[Sequence], args: Namespace) -> 
     sampling = Sampling(args.num_proposals, 1, seed=args.seed)
     if args.select == "oracle":
         return evaluate(lifter, videos, sampling, "estimated").summary("J_Agg", "mpjpe_mm")["all_frames"]
-    return reprojection_score(lifter, videos, sampling)
+    return CRITERIA[args.select](lifter, videos, sampling)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from common.errors import InputError
 from common.evaluation import ROOTS
+from common.refinement import MODES
+from common.selection import CRITERIA
 from common.skeleton import H36M_17, MPI_3DHP_17
 
 JOINT_ORDERS = {"h36m": H36M_17, "3dhp": MPI_3DHP_17}
-SELECTIONS = ("last", "reprojection", "oracle")
+SELECTIONS = ("last", *CRITERIA, "oracle")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -84,6 +86,13 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
         "-sampling_timesteps", "--sampling-timesteps", type=positive, default=5, metavar="K", help="DDIM steps"
     )
 
+    model.add_argument(
+        "--virtual-camera", action="store_true", help="lift every clip as seen by a camera that looks at the person"
+    )
+    model.add_argument(
+        "--deterministic", action="store_true", help="a plain regressor without diffusion; H and K are 1"
+    )
+
     training = parser.add_argument_group("training")
     training.add_argument("-e", "--epochs", type=positive, default=40, metavar="N", help="of adaptation")
     training.add_argument(
@@ -104,18 +113,28 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
         "--select",
         choices=SELECTIONS,
         default="last",
-        help="which epoch is the result; oracle uses labels, for comparison only",
+        help="which epoch is the result: the last, or by agreement without labels; oracle uses labels, for comparison",
     )
     adaptation.add_argument(
         "--pseudo-weight", type=float, default=1.0, metavar="W", help="of the loss against the teacher's pseudo-labels"
     )
-    adaptation.add_argument("--no-lora", action="store_true", help="train all weights")
     adaptation.add_argument(
-        "--lora", action="store_false", dest="no_lora", default=argparse.SUPPRESS,
-        help="train low-rank updates only; the default, but where --sample says otherwise",
-    )  # fmt: skip
+        "--lora", action="store_true", help="train low-rank updates of the attention layers only, as in the paper"
+    )
     adaptation.add_argument("--no-teacher", action="store_true", help="no pseudo-labels")
+    adaptation.add_argument(
+        "--teacher-start", type=float, default=0.8, metavar="P", help="share of the epochs before any pseudo-label"
+    )
     adaptation.add_argument("--no-source-augmentation", action="store_true", help="source clips as they are")
+    adaptation.add_argument("--no-bone-ratios", action="store_true", help="source people keep their own bones")
+    adaptation.add_argument(
+        "--yaw", type=float, default=180.0, metavar="DEGREES", help="source people are seen from so far to either side"
+    )
+    adaptation.add_argument(
+        "--refine", choices=MODES, default="map",
+        help="how poses are made to agree with keypoints and bones, in pseudo-labels and in the result: weighed by "
+        "their errors, one after the other, or not",
+    )  # fmt: skip
 
     report = parser.add_argument_group("report")
     report.add_argument(
@@ -147,6 +166,9 @@ def h36m_parser(description: str) -> argparse.ArgumentParser:
     )  # fmt: skip
     target.add_argument(
         "-ste", "--subjects-test", type=names, metavar="LIST", help="subjects reported on; the target's when left out"
+    )
+    target.add_argument(
+        "--save-predictions", action="store_true", help="write the poses and their expected errors to predictions.npz"
     )
     return parser
 
@@ -184,6 +206,8 @@ def parse(parser: argparse.ArgumentParser, sample_defaults: dict[str, object]) -
             args.subjects_test = args.subjects_unlabeled
         _check_target(args)
     _check(args)
+    if args.deterministic:
+        args.num_proposals = args.sampling_timesteps = 1
     return args
 
 
@@ -191,7 +215,7 @@ def _check_target(args: argparse.Namespace) -> None:
     for flag, subjects in (("-sun", args.subjects_unlabeled), ("-ste", args.subjects_test)):
         if not subjects:
             raise InputError(f"{flag}: expected subjects such as S1,S5, found none")
-    both = set(args.subjects_train) & set(args.subjects_unlabeled)
+    both = set() if args.source_only else set(args.subjects_train) & set(args.subjects_unlabeled)
     if both:
         raise InputError(f"-str and -sun: {', '.join(sorted(both))} is both source and target; name it once")
 
@@ -210,9 +234,13 @@ def _check(args: argparse.Namespace) -> None:
     ):
         if not 0 < value < math.inf:
             raise InputError(f"{flag}: expected a number above zero, found {value}")
-    for flag, value in (("--ema-decay", args.ema_decay), ("--drop-path", args.drop_path)):
+    for flag, value in (
+        ("--ema-decay", args.ema_decay), ("--drop-path", args.drop_path), ("--teacher-start", args.teacher_start),
+    ):  # fmt: skip
         if not 0 <= value < 1:
             raise InputError(f"{flag}: expected a number from 0 up to 1, found {value}")
+    if not 0 <= args.yaw <= 180:
+        raise InputError(f"--yaw: expected degrees from 0 to 180, found {args.yaw}")
     if not 0 <= args.pseudo_weight < math.inf:
         raise InputError(f"--pseudo-weight: expected a number from 0 up, found {args.pseudo_weight}")
     if not 0 <= args.seed < 2**63:

@@ -39,6 +39,11 @@ class Camera:
         centre = normalise(pixels[2:4], self.width, self.height)
         return torch.cat([focal, centre, pixels[4:]])
 
+    def up(self) -> torch.Tensor:
+        """(3,) float64: the world's z axis, against gravity, in the camera's frame."""
+        inverse = torch.tensor(self.orientation, dtype=torch.float64) * torch.tensor([1, -1, -1, -1])
+        return rotate(inverse, inverse.new_tensor([0, 0, 1]))
+
 
 @functools.cache
 def _h36m_calibration() -> dict:
@@ -92,6 +97,15 @@ def rotate(quaternion: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     w, axis = quaternion[0], quaternion[1:].expand_as(vectors)
     cross = torch.linalg.cross(axis, vectors)
     return vectors + 2 * (w * cross + torch.linalg.cross(axis, cross))
+
+
+def rotation_about(axis: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
+    """Rotation matrices (..., 3, 3) about unit axes (..., 3) by angles (...) in radians (Rodrigues)."""
+    x, y, z = axis.unbind(-1)
+    zero = torch.zeros_like(x)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).unflatten(-1, (3, 3))
+    sine, cosine = angle.sin()[..., None, None], angle.cos()[..., None, None]
+    return torch.eye(3, dtype=axis.dtype, device=axis.device) + sine * cross + (1 - cosine) * (cross @ cross)
 
 
 def world_to_camera(points: torch.Tensor, camera: Camera) -> torch.Tensor:

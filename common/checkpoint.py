@@ -94,6 +94,8 @@ def save_checkpoint(
             "heads": estimator.heads,
             "timesteps": lifter.diffusion.timesteps,
             "scale": lifter.diffusion.scale,
+            "virtual_camera": lifter.virtual_camera,
+            "deterministic": lifter.deterministic,
         },
         "about": about,
         "training": training,
@@ -208,15 +210,18 @@ def load_lifter(path: Path | str, device: str | torch.device = "cpu") -> Lifter:
     weights = _merge_released_lora(weights, path)
 
     timesteps = named["betas"].numel() if "betas" in named else 1000
-    config = {"heads": HEADS, "timesteps": timesteps, "scale": 1.0}
+    config = {"heads": HEADS, "timesteps": timesteps, "scale": 1.0, "virtual_camera": False, "deterministic": False}
     if isinstance(content.get("config"), dict):
-        config |= content["config"]
+        config |= {name: value for name, value in content["config"].items() if name in config}
     for name, kinds in (("heads", int), ("timesteps", int), ("scale", (int, float))):
         if not isinstance(config[name], kinds) or not config[name] > 0:
             raise InputError(f"{path}: its config has {name} {config[name]!r}, expected a number above zero")
+    for name in ("virtual_camera", "deterministic"):
+        if not isinstance(config[name], bool):
+            raise InputError(f"{path}: its config has {name} {config[name]!r}, expected True or False")
     estimator = _estimator_like(weights, config["heads"], path)
     _load_exactly(estimator, weights, path)
-    return Lifter(estimator, config["timesteps"], config["scale"]).eval().to(device)
+    return Lifter(estimator, **{name: value for name, value in config.items() if name != "heads"}).eval().to(device)
 
 
 def _estimator_like(weights: dict[str, torch.Tensor], heads: int, path: Path) -> MixSTE:

@@ -18,6 +18,7 @@ class Batch:
     Attributes:
         keypoints: (B, T, 17, 2). intrinsics: (B, 9). pose: (B, T, 17, 3). trajectory: (B, T, 3).
         subjects: the person in each clip.
+        up: (B, 3) against gravity, camera axes; None when some sequence does not know it.
     """
 
     keypoints: torch.Tensor
@@ -25,6 +26,7 @@ class Batch:
     pose: torch.Tensor | None
     trajectory: torch.Tensor | None
     subjects: list[str]
+    up: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -39,6 +41,7 @@ class Batch:
             intrinsics=move(self.intrinsics),
             pose=move(self.pose),
             trajectory=move(self.trajectory),
+            up=move(self.up),
         )
 
     def first(self, count: int) -> "Batch":
@@ -51,15 +54,16 @@ class Batch:
         def swap(x: torch.Tensor | None, flipped: torch.Tensor | None) -> torch.Tensor | None:
             return None if x is None else torch.where(chosen.reshape(-1, *[1] * (x.ndim - 1)), flipped, x)
 
+        def turned(x: torch.Tensor | None) -> torch.Tensor | None:
+            return None if x is None else x * x.new_tensor([-1, 1, 1])
+
         return replace(
             self,
             keypoints=swap(self.keypoints, mirror(self.keypoints)),
             intrinsics=swap(self.intrinsics, mirror_intrinsics(self.intrinsics)),
             pose=swap(self.pose, None if self.pose is None else mirror(self.pose)),
-            trajectory=swap(
-                self.trajectory,
-                None if self.trajectory is None else self.trajectory * self.trajectory.new_tensor([-1, 1, 1]),
-            ),
+            trajectory=swap(self.trajectory, turned(self.trajectory)),
+            up=swap(self.up, turned(self.up)),
         )
 
 
@@ -113,5 +117,6 @@ class Clips:
             pose=torch.stack([s.pose[f] for s, f in zip(sequences, frames)]) if labelled else None,
             trajectory=torch.stack([s.trajectory[f] for s, f in zip(sequences, frames)]) if labelled else None,
             subjects=[s.subject for s in sequences],
+            up=None if any(s.up is None for s in sequences) else torch.stack([s.up for s in sequences]),
         )
         return batch.mirrored(torch.rand(len(chosen), generator=generator) < 0.5) if flip else batch

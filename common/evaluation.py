@@ -11,12 +11,14 @@ from common import jpma
 from common.camera import undistort
 from common.lifter import Lifter
 from common.metrics import joint_errors, procrustes, rescaled, velocity_errors
+from common.refinement import Refinement
 from common.sequences import Sequence
 from common.skeleton import H36M_17
 from common.windows import split, stitch
 
 METRICS = ("mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "mpjve_mm")
 ROOTS = ("estimated", "gt")
+REFINED = "Refined"  # beside `jpma.AGGREGATIONS`, where there is a refinement
 MILLIMETRES = 1000
 
 
@@ -46,6 +48,7 @@ def hypothesise(
 
     def lift() -> Iterator[tuple[Sequence, torch.Tensor]]:
         chunks = torch.cat(windows).split(sampling.batch_size)
+        lenses = torch.cat([s.intrinsics.expand(count, 9) for s, count in waiting]).split(sampling.batch_size)
         noise = zip(*(torch.cat(step).split(sampling.batch_size) for step in zip(*draws)))
         hypotheses = torch.cat(
             [
@@ -55,8 +58,9 @@ def hypothesise(
                     sampling.sampling_timesteps,
                     sampling.flip,
                     noise=draw,
+                    intrinsics=lens.to(device),
                 ).cpu()
-                for chunk, draw in zip(chunks, noise)
+                for chunk, lens, draw in zip(chunks, lenses, noise)
             ]
         )
         hypotheses[..., H36M_17.root_index, :] = 0  # poses are relative to it; the network only nearly says so
@@ -83,12 +87,20 @@ def _draws(sequence: Sequence, shape: tuple[int, ...], sampling: Sampling) -> li
     return [torch.randn(shape, generator=generator) for _ in range(sampling.sampling_timesteps)]
 
 
-def aggregate(hypotheses: torch.Tensor, sequence: Sequence, root: str) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+def aggregate(
+    hypotheses: torch.Tensor,
+    sequence: Sequence,
+    root: str,
+    refinement: Refinement | None = None,
+    lengths: torch.Tensor | None = None,
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Every aggregation of one diffusion step's hypotheses for a whole sequence.
 
     Args:
         hypotheses: (W, H, T, J, 3). sequence: with labels when `root` is "gt"; best-of needs them too.
         root: "estimated" from the 2D, or "gt", the papers' protocol.
+        refinement: adds "Refined", made from P-Agg; the keypoints count once, so not from J-Agg.
+        lengths: (J,) metres, the person's bones, for the refinement.
 
     Returns:
         Per name of `jpma.AGGREGATIONS` the pose (F, J, 3), best-of only where there are labels, and the root used
@@ -104,7 +116,10 @@ def aggregate(hypotheses: torch.Tensor, sequence: Sequence, root: str) -> tuple[
     poses = {
         "P_Agg": jpma.p_agg(hypotheses),
         "J_Agg": jpma.j_agg(hypotheses, place, keypoints, intrinsics),
+        "S_Agg": jpma.s_agg(hypotheses, place, keypoints, intrinsics),
     }
+    if refinement is not None:
+        poses[REFINED] = refinement(poses["P_Agg"], undistort(keypoints, intrinsics), lengths)
     if sequence.pose is not None:
         target = split(sequence.pose, frames)
         poses |= {"P_Best": jpma.p_best(hypotheses, target), "J_Best": jpma.j_best(hypotheses, target)}
@@ -142,15 +157,20 @@ class Scores:
         }
 
 
-def evaluate(lifter: Lifter, sequences: list[Sequence], sampling: Sampling, root: str) -> Scores:
+def evaluate(
+    lifter: Lifter, sequences: list[Sequence], sampling: Sampling, root: str, refinement: Refinement | None = None
+) -> Scores:
     """Score a lifter on labelled sequences. Errors are those of the last diffusion step unless said.
 
-    P-Best is the best hypothesis per clip of T frames.
+    P-Best is the best hypothesis per clip of T frames. A refinement measures the people's bones in these very
+    sequences, from the 2D.
     """
     lifter.eval()
     scores = Scores()
+    lengths = refinement.lengths(lifter, sequences) if refinement else {}
     for sequence, hypotheses in hypothesise(lifter, sequences, sampling):
-        steps = [aggregate(step, sequence, root)[0] for step in hypotheses.unbind(1)]
+        person = lengths.get(sequence.subject)
+        steps = [aggregate(step, sequence, root, refinement, person)[0] for step in hypotheses.unbind(1)]
         scores.by_step.append([_mm(joint_errors(poses["J_Agg"], sequence.pose)) for poses in steps])
         scores.videos.append((sequence.subject, sequence.action))
         scores.frames.append(len(sequence))
@@ -173,16 +193,3 @@ def pose_errors(predicted: torch.Tensor, target: torch.Tensor) -> tuple[float, f
 
 def _mm(errors: torch.Tensor) -> float:
     return errors.double().mean().item() * MILLIMETRES
-
-
-def reprojection_score(lifter: Lifter, sequences: list[Sequence], sampling: Sampling) -> float:
-    """Mean reprojection error of J-Agg with the estimated root, normalised screen coordinates. Needs no label."""
-    lifter.eval()
-    total, frames = 0.0, 0
-    for sequence, hypotheses in hypothesise(lifter, sequences, sampling):
-        poses, root = aggregate(hypotheses[:, -1], sequence.unlabelled(), "estimated")
-        rays = undistort(sequence.keypoints, sequence.intrinsics)
-        placed = poses["J_Agg"] + root[:, None]
-        total += (placed[..., :2] / placed[..., 2:] - rays).norm(dim=-1).mean().item() * len(sequence)
-        frames += len(sequence)
-    return total / frames

@@ -5,11 +5,13 @@ from dataclasses import dataclass, field
 import torch
 
 from common.evaluation import METRICS, MILLIMETRES, Sampling, Scores, aggregate, hypothesise, pose_errors
-from common.jpma import AGGREGATIONS
 from common.lifter import Lifter
 from common.metrics import joint_errors, velocity_errors
 from common.mpi_3dhp import TestSequence
+from common.refinement import Refinement
 from common.scores_3dhp import official_errors, score_3dhp
+from common.uncertainty import spread
+from common.windows import stitch
 
 
 @dataclass
@@ -18,28 +20,37 @@ class Evaluation3DHP:
 
     Attributes:
         predictions: per aggregation and sequence (F, K, 17, 3) metres, root-relative, Human3.6M-17 order.
+        spreads: per sequence (F, 17) metres, of the last step's hypotheses, see `common.uncertainty`.
         scores: as for Human3.6M, valid frames only; a sequence counts as an action.
         official: per aggregation the scores of `common.scores_3dhp`, last diffusion step.
     """
 
     predictions: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
+    spreads: dict[str, torch.Tensor] = field(default_factory=dict)
     scores: Scores = field(default_factory=Scores)
     official: dict[str, dict] = field(default_factory=dict)
 
 
 def evaluate_3dhp(
-    lifter: Lifter, test: dict[str, TestSequence], sampling: Sampling, root: str, downsample: int = 1
+    lifter: Lifter,
+    test: dict[str, TestSequence],
+    sampling: Sampling,
+    root: str,
+    downsample: int = 1,
+    refinement: Refinement | None = None,
 ) -> Evaluation3DHP:
     """Predict every frame, score the valid ones.
 
     Args:
         downsample: the lifter's frame rate is the files' over this; each phase is lifted by itself and the phases are
             put together again, so that no frame is left out.
+        refinement: measures each person's bones in the very sequence, from its 2D.
     """
     lifter.eval()
     result = Evaluation3DHP()
     for name, entry in test.items():
-        for aggregation, pose in _predict(lifter, entry, sampling, root, downsample).items():
+        poses, result.spreads[name] = _predict(lifter, entry, sampling, root, downsample, refinement)
+        for aggregation, pose in poses.items():
             result.predictions.setdefault(aggregation, {})[name] = pose
         _score(result, name, entry)
     activities = None
@@ -55,17 +66,26 @@ def evaluate_3dhp(
 
 
 def _predict(
-    lifter: Lifter, entry: TestSequence, sampling: Sampling, root: str, downsample: int
-) -> dict[str, torch.Tensor]:
-    """Per aggregation (F, K, 17, 3)."""
+    lifter: Lifter,
+    entry: TestSequence,
+    sampling: Sampling,
+    root: str,
+    downsample: int,
+    refinement: Refinement | None,
+) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    """Per aggregation (F, K, 17, 3), and the spread (F, 17)."""
     length, steps = len(entry.sequence), sampling.sampling_timesteps
-    poses = {name: torch.empty(length, steps, *entry.sequence.pose.shape[1:]) for name in AGGREGATIONS}
+    poses: dict[str, torch.Tensor] = {}
+    spreads = torch.empty(length, entry.sequence.keypoints.shape[1])
     phases = [entry.sequence.downsampled(downsample, phase) for phase in range(min(downsample, length))]
+    lengths = refinement.lengths(lifter, phases)[entry.sequence.subject] if refinement else None
     for phase, (sequence, hypotheses) in enumerate(hypothesise(lifter, phases, sampling)):
         for step in range(steps):
-            for name, pose in aggregate(hypotheses[:, step], sequence, root)[0].items():
-                poses[name][phase::downsample, step] = pose
-    return poses
+            for name, pose in aggregate(hypotheses[:, step], sequence, root, refinement, lengths)[0].items():
+                whole = poses.setdefault(name, torch.empty(length, steps, *pose.shape[1:]))
+                whole[phase::downsample, step] = pose
+        spreads[phase::downsample] = stitch(spread(hypotheses[:, -1]), len(sequence))
+    return poses, spreads
 
 
 def _score(result: Evaluation3DHP, name: str, entry: TestSequence) -> None:

@@ -180,7 +180,8 @@ def _load_action(
     sequences = []
     for view, camera in zip(views, cameras):
         pixels = torch.from_numpy(_check_keypoints(view, len(poses), f"{where}, camera {camera.name}"))
-        sequences.append(Sequence.labelled(subject, action, camera, world_to_camera(world, camera), pixels))
+        points = world_to_camera(world, camera)
+        sequences.append(Sequence.labelled(subject, action, camera, points, pixels, camera.up()))
     return sequences
 
 

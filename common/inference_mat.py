@@ -13,8 +13,8 @@ from scipy.io import loadmat, savemat
 from common.cameras_3dhp import TEST_SEQUENCES
 from common.errors import InputError
 from common.mpi_3dhp import TestSequence
-from common.scores_3dhp import official_pose
-from common.skeleton import MPI_3DHP_17
+from common.scores_3dhp import MILLIMETRES, official_pose
+from common.skeleton import H36M_17, MPI_3DHP_17, convert
 
 _HEADER = b"MATLAB 5.0 MAT-file, written by PoSynDA".ljust(116)
 
@@ -36,6 +36,18 @@ def write_inference(path: Path, predictions: Mapping[str, torch.Tensor]) -> None
             raise InputError(f"{path}: not written, the prediction of {name} has NaN or infinity; was training stable?")
         variables[name] = official_pose(poses).transpose(3, 2, 0, 1)  # (3, 17, F, K)
     _write(path, variables)
+
+
+def write_expected_errors(path: Path, spreads: Mapping[str, torch.Tensor], scale: float) -> None:
+    """Write how far off each joint is expected to be, all of the file or nothing.
+
+    Args:
+        path: gets a variable per test sequence, double (17, F) mm, 3DHP-17 order.
+        spreads: per test sequence (F, 17) metres, Human3.6M-17 order, see `common.uncertainty`.
+        scale: expected error over spread.
+    """
+    errors = {name: convert(scale * s.double()[..., None], H36M_17, MPI_3DHP_17)[..., 0] for name, s in spreads.items()}
+    _write(path, {name: error.numpy().T * MILLIMETRES for name, error in errors.items()})
 
 
 def write_annotations(path: Path, test: Mapping[str, TestSequence]) -> None:

@@ -7,8 +7,9 @@ import torch
 
 from common.camera import project, undistort
 
-AGGREGATIONS = ("P_Agg", "J_Agg", "P_Best", "J_Best")
+AGGREGATIONS = ("P_Agg", "J_Agg", "S_Agg", "P_Best", "J_Best")
 NEED_LABELS = ("P_Best", "J_Best")  # upper bounds, never a method's result
+SOFTNESS = 0.002  # of S-Agg, normalised screen coordinates, about a pixel of a 1000 px image
 NEAREST_ROOT = 0.1  # metres; a root nearer than this comes from a pose that cannot explain the keypoints
 
 
@@ -80,6 +81,21 @@ def j_agg(
 ) -> torch.Tensor:
     """JPMA: per joint and frame the hypothesis whose reprojection is nearest to the keypoint."""
     return pick_joints(hypotheses, reprojection_errors(hypotheses, root, keypoints, intrinsics))
+
+
+def s_agg(
+    hypotheses: torch.Tensor,
+    root: torch.Tensor,
+    keypoints: torch.Tensor,
+    intrinsics: torch.Tensor,
+    softness: float = SOFTNESS,
+) -> torch.Tensor:
+    """Soft JPMA: per joint and frame the mean of the hypotheses, weighted by softmax(-reprojection error / softness).
+
+    The limits are J-Agg for a softness near 0 and P-Agg for a large one (METHOD 4).
+    """
+    errors = reprojection_errors(hypotheses, root, keypoints, intrinsics)
+    return ((-errors / softness).softmax(1)[..., None] * hypotheses).sum(1)
 
 
 def p_best(hypotheses: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from common.camera import mirror_intrinsics
 from common.diffusion import Diffusion, ddim_times
 from common.mixste import MixSTE
 from common.skeleton import H36M_17, mirror
+from common.virtual_camera import look_at_person
 
 
 class Lifter(nn.Module):
@@ -15,31 +17,47 @@ class Lifter(nn.Module):
 
     Poses are metres, camera axes, relative to the root, in Human3.6M-17 order; keypoints are normalised screen
     coordinates. The randomness comes from the `generator` a call is given, on the generator's own device.
+
+    Args:
+        virtual_camera: show the network every clip as a camera sees it that looks at the person. Calls need the
+            intrinsics then; poses go in and come out in the real camera's axes as ever.
+        deterministic: a plain regressor: the network is given no noisy pose, so that all hypotheses are one.
     """
 
-    def __init__(self, pose_estimator: MixSTE, timesteps: int = 1000, scale: float = 1.0):
+    def __init__(
+        self,
+        pose_estimator: MixSTE,
+        timesteps: int = 1000,
+        scale: float = 1.0,
+        virtual_camera: bool = False,
+        deterministic: bool = False,
+    ):
         super().__init__()
         self.pose_estimator = pose_estimator
         self.diffusion = Diffusion(timesteps, scale)
+        self.virtual_camera, self.deterministic = virtual_camera, deterministic
 
     @property
     def frames(self) -> int:
         """Frames in a clip, T."""
         return self.pose_estimator.frames
 
-    def denoise(self, x_2d: torch.Tensor, x_3d: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+    def denoise(
+        self, x_2d: torch.Tensor, x_3d: torch.Tensor, t: torch.Tensor, intrinsics: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Predict the clean pose.
 
         Args:
             x_2d: (B, T, J, 2).
             x_3d: (B, H, T, J, 3) noisy poses, as `Diffusion.add_noise` makes them.
             t: (B,) diffusion times.
+            intrinsics: (B, 9), used with a virtual camera only.
 
         Returns:
             (B, H, T, J, 3) metres.
 
         Raises:
-            ValueError: the clip does not have the model's frames or joints.
+            ValueError: the clip does not have the model's frames or joints, or intrinsics are lacking.
         """
         expected = (self.frames, self.pose_estimator.joints)
         if tuple(x_2d.shape[1:3]) != expected or tuple(x_3d.shape[2:4]) != expected:
@@ -47,15 +65,26 @@ class Lifter(nn.Module):
                 f"this lifter takes clips of (frames, joints) = {expected}; "
                 f"got 2D {tuple(x_2d.shape[1:3])} and 3D {tuple(x_3d.shape[2:4])}"
             )
-        return self.pose_estimator(x_2d, x_3d, t)
+        if self.deterministic:
+            x_3d, t = torch.zeros_like(x_3d), torch.zeros_like(t)
+        if not self.virtual_camera:
+            return self.pose_estimator(x_2d, x_3d, t)
+        if intrinsics is None:
+            raise ValueError("this lifter looks through a virtual camera and needs the intrinsics of the real one")
+        seen, rotation = look_at_person(x_2d, intrinsics)
+        rotation = rotation[:, None, None]  # (B, 1, 1, 3, 3)
+        return self.pose_estimator(seen, x_3d @ rotation.mT, t) @ rotation
 
-    def _predict(self, x_2d: torch.Tensor, x: torch.Tensor, time: int, flip: bool) -> torch.Tensor:
+    def _predict(
+        self, x_2d: torch.Tensor, x: torch.Tensor, time: int, flip: bool, intrinsics: torch.Tensor | None
+    ) -> torch.Tensor:
         """The clamped x0 (scaled) from the state x (B, H, T, J, 3), flip-averaged if asked."""
         noisy = self.diffusion.clamp(x) / self.diffusion.scale
         t = torch.full((len(x),), time, device=x.device)
-        x0 = self.denoise(x_2d, noisy, t)
+        x0 = self.denoise(x_2d, noisy, t, intrinsics)
         if flip:
-            x0 = (x0 + mirror(self.denoise(mirror(x_2d), mirror(noisy), t), H36M_17)) / 2
+            mirrored = None if intrinsics is None else mirror_intrinsics(intrinsics)
+            x0 = (x0 + mirror(self.denoise(mirror(x_2d), mirror(noisy), t, mirrored), H36M_17)) / 2
         return self.diffusion.clamp(x0 * self.diffusion.scale)
 
     @torch.no_grad()
@@ -67,6 +96,7 @@ class Lifter(nn.Module):
         flip: bool = True,
         noise: Sequence[torch.Tensor] | None = None,
         generator: torch.Generator | None = None,
+        intrinsics: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Draw hypotheses by DDIM; every step's prediction is kept (D3DP, section 3.2).
 
@@ -77,6 +107,7 @@ class Lifter(nn.Module):
             flip: average with the prediction for the mirrored clip.
             noise: the K draws to use, each (B, H, T, J, 3): the initial state, then one per step but the last.
             generator: where the draws come from when `noise` is not given.
+            intrinsics: (B, 9), used with a virtual camera only.
 
         Returns:
             (B, K, H, T, J, 3) metres.
@@ -99,7 +130,7 @@ class Lifter(nn.Module):
         x = draw(0)
         predictions = []
         for step, (time, next_time) in enumerate(ddim_times(self.diffusion.timesteps, sampling_timesteps)):
-            x0 = self._predict(x_2d, x, time, flip)
+            x0 = self._predict(x_2d, x, time, flip, intrinsics)
             predictions.append(x0 / self.diffusion.scale)
             if next_time >= 0:
                 x = self.diffusion.ddim_step(x, x0, draw(step + 1), time, next_time)

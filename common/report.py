@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from common.evaluation import METRICS, Scores
+from common.evaluation import METRICS, REFINED, Scores
 from common.h36m import FRAME_RATE
 from common.jpma import AGGREGATIONS, NEED_LABELS
 
@@ -22,10 +22,12 @@ TITLES = {
     "oracle": "oracle (target labels)",
     "evaluated": "evaluated",
 }
-HEADLINE = "J_Agg"
+UNREFINED = "J_Agg"
+GAPS = {"headline": "refining counted as adaptation"}
 NOTE_WIDTH = 70  # characters over a panel of the curves
 REPORT_FILES = ("metrics.json", "table.txt", "curves.png")
 RENDER_FILE = "render.gif"
+PREDICTIONS_FILE = "predictions.npz"
 
 
 def gap_closed(source_only: float, adapted: float, oracle: float) -> float | None:
@@ -33,29 +35,46 @@ def gap_closed(source_only: float, adapted: float, oracle: float) -> float | Non
     return (source_only - adapted) / (source_only - oracle) if source_only > oracle else None
 
 
+def headline(record: dict[str, Any], row: str) -> str:
+    """The aggregation a row is judged by: J-Agg, and refined poses where refining is part of the method."""
+    return REFINED if row in ("adapted", "evaluated") and REFINED in record["rows"][row] else UNREFINED
+
+
+def label(name: str) -> str:
+    """A metric or an aggregation as it is printed."""
+    text = name.removesuffix("_mm").replace("_", "-")
+    return {REFINED: "refined"}.get(name, text.upper() if name.endswith("_mm") else text)
+
+
 def metrics_record(rows: dict[str, Scores], about: dict[str, Any]) -> dict[str, Any]:
     """The content of metrics.json: `about`, then every metric per row and aggregation. The README has the schema."""
     record: dict[str, Any] = about | {"rows": {}}
     for row, scores in rows.items():
         record["rows"][row] = {
-            name: {metric: scores.summary(name, metric) for metric in METRICS} for name in AGGREGATIONS
+            name: {metric: scores.summary(name, metric) for metric in METRICS} for name in scores.errors
         }
         frames = np.array(scores.frames)
         record["rows"][row]["frames"] = int(frames.sum())
+        record["rows"][row]["headline"] = headline(record, row)
         steps = np.average(np.array(scores.by_step), axis=0, weights=frames)
-        record["rows"][row]["mpjpe_mm_all_frames_by_step"] = {HEADLINE: steps.tolist()}
-    if {"source_only", "adapted", "oracle"} <= rows.keys():
-        record["gap_closed"] = {
-            name: {
-                metric: gap_closed(
-                    *(record["rows"][row][name][metric]["overall"] for row in ("source_only", "adapted", "oracle"))
-                )
-                for metric in METRICS
-            }
-            for name in AGGREGATIONS
-            if name not in NEED_LABELS
-        }
+        record["rows"][row]["mpjpe_mm_all_frames_by_step"] = {UNREFINED: steps.tolist()}
+    compared = ("source_only", "adapted", "oracle")
+    if set(compared) <= rows.keys():
+
+        def gap(names: list[str]) -> dict[str, float | None]:
+            found = [record["rows"][row][name] for row, name in zip(compared, names)]
+            return {metric: gap_closed(*(content[metric]["overall"] for content in found)) for metric in METRICS}
+
+        record["gap_closed"] = {"headline": gap([record["rows"][row]["headline"] for row in compared])}
+        for name in _aggregations(record["rows"]):
+            if name not in NEED_LABELS:
+                record["gap_closed"][name] = gap([name] * 3)
     return record
+
+
+def _aggregations(rows: dict[str, Any]) -> list[str]:
+    """The aggregations every row has, in the order they are printed."""
+    return [name for name in (*AGGREGATIONS, REFINED) if all(name in content for content in rows.values())]
 
 
 def versions() -> dict[str, str]:
@@ -90,41 +109,39 @@ def tables(record: dict[str, Any], p2: bool = False, by_subject: bool = False, a
     blocks = [
         _table(record["rows"], metric, grouping, titles[grouping]) for grouping in groupings for metric in metrics
     ]
-    blocks.append(_aggregations(record["rows"]))
+    blocks.append(_overall(record["rows"]))
     lines = ["\n\n".join(blocks)]
+    refined = any(row["headline"] == REFINED for row in record["rows"].values())
     for name, gap in record.get("gap_closed", {}).items():
-        if gap["mpjpe_mm"] is not None:
-            lines.append(f"gap closed, {name.replace('_', '-')}: {gap['mpjpe_mm']:.0%}")
+        if gap["mpjpe_mm"] is not None and (refined or name not in GAPS):
+            lines.append(f"gap closed, {GAPS.get(name, f'{label(name)} in every row')}: {gap['mpjpe_mm']:.0%}")
     return "\n".join(lines)
-
-
-def _label(metric: str) -> str:
-    return metric.removesuffix("_mm").upper().replace("_", "-")
 
 
 def _table(rows: dict[str, Any], metric: str, grouping: str, name: str) -> str:
-    first = next(iter(rows.values()))[HEADLINE][metric]
+    first = next(iter(rows.values()))[UNREFINED][metric]
     groups = list(first[grouping])
     average = "Avg" if grouping == "by_action" else "All"
-    width = max(len(TITLES[row]) for row in rows)
+    titles = {row: f"{TITLES[row]}, {label(content['headline'])}" for row, content in rows.items()}
+    width = max(map(len, titles.values()))
     columns = [max(len(group), 5) for group in [*groups, average]]
-    title = f"{_label(metric)} (mm), {HEADLINE.replace('_', '-')}, {name}"
+    title = f"{label(metric)} (mm), {name}"
     head = " " * width + "  " + "  ".join(g.rjust(c) for g, c in zip([*groups, average], columns))
     lines = [title, head]
     for row, content in rows.items():
-        found = content[HEADLINE][metric]
+        found = content[content["headline"]][metric]
         values = [*found[grouping].values(), found["overall" if grouping == "by_action" else "all_frames"]]
-        lines.append(TITLES[row].ljust(width) + "  " + "  ".join(f"{v:.1f}".rjust(c) for v, c in zip(values, columns)))
+        lines.append(titles[row].ljust(width) + "  " + "  ".join(f"{v:.1f}".rjust(c) for v, c in zip(values, columns)))
     return "\n".join(lines)
 
 
-def _aggregations(rows: dict[str, Any]) -> str:
+def _overall(rows: dict[str, Any]) -> str:
     width = max(len(TITLES[row]) for row in rows)
     lines = ["Overall (mm; P-Best per clip and J-Best use the labels to choose: upper bounds, not results)"]
     for row, content in rows.items():
-        for name in AGGREGATIONS:
-            values = "  ".join(f"{_label(metric)} {content[name][metric]['overall']:6.1f}" for metric in METRICS)
-            lines.append(f"{TITLES[row].ljust(width)}  {name.replace('_', '-').ljust(6)}  {values}")
+        for name in _aggregations(rows):
+            values = "  ".join(f"{label(metric)} {content[name][metric]['overall']:6.1f}" for metric in METRICS)
+            lines.append(f"{TITLES[row].ljust(width)}  {label(name).ljust(7)}  {values}")
     return "\n".join(lines)
 
 
@@ -145,12 +162,12 @@ def plot_curves(histories: dict[str, list[dict[str, float]]], path: Path, note: 
     FigureCanvasAgg(figure)
     figure.suptitle(textwrap.fill(note, NOTE_WIDTH * len(stages)), fontsize=8)
     for ax, (stage, history) in zip(figure.subplots(1, len(stages), squeeze=False)[0], stages.items()):
-        epochs = [record["epoch"] for record in history]
-        for name in history[0]:
+        for name in history[-1]:  # the teacher's losses begin later than the others
             if name.endswith("_mm"):
-                label = name.removesuffix("_mm").replace("_", " ")
-                marker = "." if len(history) == 1 else None
-                ax.plot(epochs, [record[name] for record in history], label=label, marker=marker)
+                known = [record for record in history if name in record]
+                epochs, losses = zip(*((record["epoch"], record[name]) for record in known))
+                marker = "." if len(known) == 1 else None
+                ax.plot(epochs, losses, label=name.removesuffix("_mm").replace("_", " "), marker=marker)
         ax.set(title=stage.replace("_", " "), xlabel="epoch", ylabel="mean error while training (mm)", ylim=(0, None))
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.grid(alpha=0.3)

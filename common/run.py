@@ -13,23 +13,25 @@ from common.arguments import JOINT_ORDERS
 from common.checkpoint import load_lifter, read_checkpoint, reorder_joints, save_checkpoint
 from common.errors import InputError
 from common.lifter import Lifter
-from common.report import RENDER_FILE, REPORT_FILES
+from common.refinement import Refinement
+from common.report import PREDICTIONS_FILE, RENDER_FILE, REPORT_FILES
 from common.skeleton import H36M_17
 
 SOURCE_FILE = "h36m_best_epoch.bin"  # a source model the user puts into -c; runs read it and leave it alone
+BEST_FILE = "best_epoch.bin"  # the adapted model
 STAGES = {"source_only": "source_", "adapted": "", "oracle": "oracle_"}  # stage -> how its checkpoints' names begin
 WARMUP_STEPS = 100  # of every stage, the learning rate rises linearly
 # What a resumed stage must ask for as before, so that it ends as if it had never stopped.
 MUST_MATCH = (
     "channels", "depth", "number_of_frames", "timestep", "scale", "batch_size", "downsample", "keypoints", "seed",
-    "subjects_train", "actions", "drop_path", "no_data_augmentation",
+    "subjects_train", "actions", "drop_path", "no_data_augmentation", "virtual_camera", "deterministic",
 )  # fmt: skip
 TARGET = ("subjects_unlabeled", "target_split", "target_intrinsics")  # each script has its own of these
 MUST_MATCH_IN = {
     "source_only": ("source_lr", "source_lrd"),
     "adapted": (
         *TARGET, "learning_rate", "lr_decay", "ema_decay", "num_proposals", "rank", "select", "pseudo_weight",
-        "no_lora", "no_teacher", "no_source_augmentation",
+        "lora", "no_teacher", "teacher_start", "no_source_augmentation", "no_bone_ratios", "yaw", "refine",
     ),
     "oracle": (*TARGET, "source_lr", "source_lrd"),
 }  # fmt: skip
@@ -64,7 +66,7 @@ def prepare_folder(args: Namespace) -> None:
 
 def set_aside(folder: Path, checkpoints: Iterable[Path] = ()) -> None:
     """Move an earlier run's reports, and the checkpoints given, to a new folder previous-N: nothing is overwritten."""
-    reports = [folder / name for name in (*REPORT_FILES, RENDER_FILE)] + sorted(folder.glob("*.mat"))
+    reports = [folder / name for name in (*REPORT_FILES, RENDER_FILE, PREDICTIONS_FILE)] + sorted(folder.glob("*.mat"))
     old = [*checkpoints, *(path for path in reports if path.exists())]
     if old:
         names = (folder / f"previous-{number}" for number in itertools.count(1))
@@ -116,7 +118,16 @@ def fitting_lifter(path: Path, args: Namespace, device: torch.device, foreign_or
     args.channels, args.depth = lifter.pose_estimator.width, lifter.pose_estimator.depth
     args.number_of_frames = lifter.frames
     args.timestep, args.scale = lifter.diffusion.timesteps, lifter.diffusion.scale
+    args.virtual_camera, args.deterministic = lifter.virtual_camera, lifter.deterministic
+    if lifter.deterministic:
+        args.num_proposals = args.sampling_timesteps = 1
     return lifter
+
+
+def stored_refinement(path: Path, args: Namespace) -> Refinement | None:
+    """What an adapted checkpoint carries to refine poses; None where it carries nothing or `--refine none` is given."""
+    plain = (read_checkpoint(path).get("about") or {}).get("refinement")
+    return None if plain is None or args.refine == "none" else Refinement.from_plain(plain, str(path))
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, peak: float, decay: float, epoch: int, step: int) -> None:

@@ -18,6 +18,7 @@ class Sequence:
         width, height: the image, pixels.
         pose: (F, 17, 3) metres, camera axes, relative to the root; None where the split hides the labels.
         trajectory: (F, 3) metres, the root in the camera's frame; None likewise.
+        up: (3,) unit vector against gravity, camera axes; None where it is not known.
     """
 
     subject: str
@@ -29,10 +30,17 @@ class Sequence:
     height: int
     pose: torch.Tensor | None = None
     trajectory: torch.Tensor | None = None
+    up: torch.Tensor | None = None
 
     @classmethod
     def labelled(
-        cls, subject: str, action: str, camera: Camera, points: torch.Tensor, pixels: torch.Tensor
+        cls,
+        subject: str,
+        action: str,
+        camera: Camera,
+        points: torch.Tensor,
+        pixels: torch.Tensor,
+        up: torch.Tensor | None = None,
     ) -> "Sequence":
         """From joints in the camera's frame (F, 17, 3), float64 metres, and keypoints (F, 17, 2), float64 pixels."""
         trajectory = points[:, H36M_17.root_index]  # (F, 3)
@@ -46,6 +54,7 @@ class Sequence:
             height=camera.height,
             pose=(points - trajectory[:, None]).float(),
             trajectory=trajectory.float(),
+            up=None if up is None else up.float(),
         )
 
     def __len__(self) -> int:
@@ -53,7 +62,7 @@ class Sequence:
 
     def unlabelled(self) -> "Sequence":
         """The same video without its 3D: what adaptation is given."""
-        return replace(self, pose=None, trajectory=None)
+        return replace(self, pose=None, trajectory=None, up=None)
 
     def downsampled(self, factor: int, phase: int = 0) -> "Sequence":
         """Every `factor`-th frame, from frame `phase` on."""

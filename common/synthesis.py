@@ -4,113 +4,22 @@ Shapes: poses (B, T, J, 3) metres relative to the root, keypoints (B, T, J, 2) n
 intrinsics (B, 9), all in Human3.6M-17 order. Nothing here takes a target label.
 """
 
+import math
+from dataclasses import dataclass
+
 import torch
 from torch.nn import functional as F
 
-from common.camera import project, undistort
+from common.bones import scale_bones
+from common.camera import project, rotation_about, undistort
 from common.clips import Batch
-from common.errors import InputError
-from common.jpma import NEAREST_ROOT, solve_root
-from common.lifter import Lifter
-from common.sequences import Sequence
 from common.skeleton import H36M_17
-from common.windows import split
 
-QUANTILE = 0.95  # of the apparent bone lengths: the frames where the bone lies nearly across the line of sight
 BONE_JITTER = 0.06
 SIZE_JITTER = 0.04
-MEASURED_AT_ONCE = 32  # clips in a forward pass when bones are measured
 LARGEST_NOISE_FACTOR = 3.0  # more than that is motion, or a source without noise
 SMALLEST_BOX = 0.05  # sides summed, normalised screen coordinates; less is no person but a failed detection
-TURN = 0.1  # radians, standard deviation
-_LEGS = ("RKnee", "RFoot", "LKnee", "LFoot")
-
-
-def bone_vectors(pose: torch.Tensor) -> torch.Tensor:
-    """(..., J, 3) -> (..., J, 3): every joint minus its parent; the root keeps its own position."""
-    bones = pose.clone()
-    for joint, parent in enumerate(H36M_17.parents):
-        if parent >= 0:
-            bones[..., joint, :] = pose[..., joint, :] - pose[..., parent, :]
-    return bones
-
-
-def scale_bones(pose: torch.Tensor, ratios: torch.Tensor) -> torch.Tensor:
-    """The pose with every bone's length multiplied by its ratio, directions kept.
-
-    Args:
-        pose: (..., J, 3).
-        ratios: broadcasts to (..., J), a bone is numbered by its lower joint; the root's entry is not used.
-    """
-    bones = bone_vectors(pose)
-    joints = [bones[..., 0, :]]
-    for joint, parent in enumerate(H36M_17.parents[1:], start=1):
-        joints.append(joints[parent] + bones[..., joint, :] * ratios[..., joint, None])
-    return torch.stack(joints, -2)
-
-
-def bone_lengths(sequences: list[Sequence]) -> torch.Tensor:
-    """(J,) the mean length of every bone over labelled sequences, metres; the root's entry is 0."""
-    return torch.cat([bone_vectors(s.pose).norm(dim=-1) for s in sequences]).mean(0)
-
-
-def rebone(pose: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """The pose with the bone lengths given, directions kept (METHOD 4).
-
-    Args:
-        pose: (..., J, 3). lengths: broadcasts to (..., J), metres, a bone is numbered by its lower joint.
-    """
-    found = bone_vectors(pose).norm(dim=-1)
-    return scale_bones(pose, lengths / found.clamp_min(torch.finfo(pose.dtype).eps))
-
-
-def apparent_bone_lengths(
-    rays: torch.Tensor, pose: torch.Tensor, root: torch.Tensor, quantile: float = QUANTILE
-) -> torch.Tensor:
-    """Per bone a high quantile over the frames of its image length times its estimated depth, left and right pooled.
-
-    Args:
-        rays: (F, J, 2) ideal rays of the keypoints.
-        pose, root: (F, J, 3) and (F, 3) metres, estimates of the pose and of the root, used for depth only.
-
-    Returns:
-        (J,) metres; the root's entry is 1.
-    """
-    depth = (pose[..., 2] + root[..., None, 2]).clamp_min(NEAREST_ROOT)  # (F, J)
-    parents = H36M_17.parents
-    lengths = torch.ones(len(parents), dtype=rays.dtype, device=rays.device)
-    for joint, twin in enumerate(H36M_17.mirrored):
-        if parents[joint] < 0:
-            continue
-        apparent = []
-        for j in {joint, twin}:
-            across = (rays[:, j] - rays[:, parents[j]]).norm(dim=-1)
-            apparent.append(across * (depth[:, j] + depth[:, parents[j]]) / 2)
-        lengths[joint] = torch.cat(apparent).quantile(quantile)
-    return lengths
-
-
-def bone_ratios(target_lengths: torch.Tensor, source_lengths: torch.Tensor) -> torch.Tensor:
-    """Target over source, per bone, such that the legs keep their mean length: overall size cannot be seen in 2D.
-
-    Args:
-        target_lengths, source_lengths: (J,) from `apparent_bone_lengths`, both estimated in the same way.
-
-    Raises:
-        InputError: a bone has no length, which happens when nearly all frames hold no person.
-    """
-    unseen = (torch.minimum(target_lengths, source_lengths) <= 0).nonzero().flatten().tolist()
-    if unseen:
-        names = ", ".join(H36M_17.joints[joint] for joint in unseen)
-        raise InputError(
-            f"2D keypoints: the bones to {names} have no length in nearly all frames of a subject; expected a visible "
-            "person; look at the detector's output, or leave the subject out"
-        )
-    legs = H36M_17.indices(*_LEGS)
-    anchor = source_lengths[legs].sum() / target_lengths[legs].sum()
-    ratios = target_lengths / source_lengths * anchor
-    ratios[H36M_17.root_index] = 1
-    return ratios
+PITCH = 0.1  # radians, standard deviation
 
 
 def jitter_ratios(ratios: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -156,37 +65,47 @@ def global_position(
     return torch.cat([path * depth, depth], -1)
 
 
-def synthesise(
-    source: Batch,
-    target: Batch,
-    ratios: torch.Tensor,
-    noise: float,
-    move: bool,
-    generator: torch.Generator,
-) -> Batch:
-    """Source clips with the target's bones and, where the cameras differ, its places and cameras.
+@dataclass(frozen=True)
+class Synthesis:
+    """How source clips are made to look like the target, see `synthesise`.
+
+    Attributes:
+        noise: the target detector's noise over the source detector's, see `noise_factor`.
+        move: take the target's position and camera, and tilt the view a little; False keeps the source's own.
+        yaw: radians; the person is seen from up to so far to either side. 0 keeps the source's view.
+    """
+
+    noise: float
+    move: bool
+    yaw: float = math.pi
+
+
+def synthesise(source: Batch, target: Batch, ratios: torch.Tensor, how: Synthesis, generator: torch.Generator) -> Batch:
+    """Source clips with the target's bones, seen from other sides, and, where cameras differ, from the target's.
 
     The source detector's own error on a clip is added to the new keypoints, scaled with the person's image and by
-    `noise`, so that the 2D stays detector-like.
+    the noise factor, so that the 2D stays detector-like.
 
     Args:
-        source: labelled clips. target: as many clips; only their keypoints and intrinsics are read.
+        source: labelled clips that know which way is up. target: as many clips; only their keypoints and intrinsics
+            are read.
         ratios: (B, J) bone ratios of each target clip's person.
-        noise: the target detector's noise over the source detector's, see `noise_factor`.
-        move: take the target's position, camera and a small turn too; False keeps the source's own.
     """
     pose = scale_bones(source.pose, jitter_ratios(ratios, generator)[:, None])
     seen = project(source.pose + source.trajectory[..., None, :], source.intrinsics)
-    if move:
-        pose = turn(pose, generator)
+    rotation = turns(source.up, how.yaw, PITCH if how.move else 0.0, generator)[:, None]  # (B, 1, 3, 3)
+    pose = pose @ rotation.mT
+    if how.move:
         intrinsics = target.intrinsics
         trajectory = global_position(pose, target.keypoints, intrinsics, smoothing=pose.shape[1] // 3)
     else:
-        intrinsics, trajectory = source.intrinsics, source.trajectory
+        centre = source.trajectory.mean(1, keepdim=True)
+        intrinsics, trajectory = source.intrinsics, (source.trajectory - centre) @ rotation[:, 0].mT + centre
     clean = project(pose + trajectory[..., None, :], intrinsics)
-    scale = _box_size(clean) / _box_size(seen) * noise
+    scale = _box_size(clean) / _box_size(seen) * how.noise
     error = (source.keypoints - seen) * scale[..., None, None]
-    return Batch(clean + error, intrinsics, pose, trajectory, source.subjects)
+    up = (source.up[:, None] @ rotation[:, 0].mT)[:, 0]
+    return Batch(clean + error, intrinsics, pose, trajectory, source.subjects, up)
 
 
 def _box_size(keypoints: torch.Tensor) -> torch.Tensor:
@@ -194,14 +113,17 @@ def _box_size(keypoints: torch.Tensor) -> torch.Tensor:
     return (keypoints.amax(-2) - keypoints.amin(-2)).sum(-1).clamp_min(SMALLEST_BOX)
 
 
-def turn(pose: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """The clips seen from cameras turned about the person by small random angles, yaw then pitch, one per clip."""
-    angles = TURN * torch.randn(2, len(pose), generator=generator, device=generator.device).to(pose)
-    (cy, cp), (sy, sp) = angles.cos(), angles.sin()
-    zero, one = torch.zeros_like(cy), torch.ones_like(cy)
-    yaw = torch.stack([cy, zero, sy, zero, one, zero, -sy, zero, cy], -1).reshape(-1, 1, 3, 3)
-    pitch = torch.stack([one, zero, zero, zero, cp, -sp, zero, sp, cp], -1).reshape(-1, 1, 3, 3)
-    return pose @ (pitch @ yaw).transpose(-1, -2)
+def turns(up: torch.Tensor, yaw: float, pitch: float, generator: torch.Generator) -> torch.Tensor:
+    """Random rotations (B, 3, 3) of a scene as if its camera went round it: about the vertical, then up or down.
+
+    Args:
+        up: (B, 3) unit vectors against gravity, camera axes.
+        yaw: radians, uniform up to this to either side. pitch: radians, standard deviation.
+    """
+    draws = torch.rand(len(up), generator=generator, device=generator.device).to(up)
+    tilts = torch.randn(len(up), generator=generator, device=generator.device).to(up)
+    across = torch.linalg.cross(up, up.new_tensor([0, 0, 1]).expand_as(up))
+    return rotation_about(F.normalize(across, dim=-1), pitch * tilts) @ rotation_about(up, yaw * (2 * draws - 1))
 
 
 def noise_level(keypoints: list[torch.Tensor]) -> float:
@@ -229,25 +151,3 @@ def cameras_differ(source: torch.Tensor, target: torch.Tensor, tolerance: float 
     """Whether some target camera (N, 9) has a focal length or centre that no source camera (M, 9) comes near."""
     gaps = (target[:, None, :4] - source[None, :, :4]).abs().amax(-1)
     return bool((gaps.amin(1) > tolerance).any())
-
-
-def measure_bones(lifter: Lifter, sequences: list[Sequence], clips: int = 200) -> torch.Tensor:
-    """`apparent_bone_lengths` of the people in some sequences, seen through a lifter. Labels are not read.
-
-    Args:
-        clips: windows to look at, spread evenly over all of them.
-    """
-    windows = torch.cat([split(s.keypoints, lifter.frames) for s in sequences])
-    intrinsics = torch.cat([s.intrinsics.expand(-(-len(s) // lifter.frames), 9) for s in sequences])
-    chosen = torch.linspace(0, len(windows) - 1, min(clips, len(windows))).long()
-    device = next(lifter.parameters()).device
-    rays, poses, roots = [], [], []
-    for part in chosen.split(MEASURED_AT_ONCE):
-        keypoints = windows[part].to(device)
-        generator = torch.Generator().manual_seed(0)
-        pose = lifter.sample(keypoints, 1, 1, flip=True, generator=generator)[:, 0, 0]
-        ray = undistort(keypoints, intrinsics[part].to(device))
-        rays.append(ray.flatten(0, 1).cpu())
-        poses.append(pose.flatten(0, 1).cpu())
-        roots.append(solve_root(pose, ray).flatten(0, 1).cpu())
-    return apparent_bone_lengths(torch.cat(rays), torch.cat(poses), torch.cat(roots))

@@ -4,9 +4,12 @@ import copy
 
 import torch
 
-from common.camera import undistort
-from common.jpma import NEAREST_ROOT, estimate_root, pick_joints, reprojection_errors, solve_root
+from common.bones import rebone
+from common.camera import project, undistort
+from common.clips import Batch
+from common.jpma import NEAREST_ROOT, estimate_root, j_agg, solve_root
 from common.lifter import Lifter
+from common.refinement import Refinement
 
 REPROJECTION_SCALE = 0.02  # normalised screen coordinates, about 10 px of a 1000 px image
 SPREAD_SCALE = 0.05  # metres
@@ -35,26 +38,38 @@ class Teacher:
 
 @torch.no_grad()
 def pseudo_label(
-    lifter: Lifter, keypoints: torch.Tensor, intrinsics: torch.Tensor, num_proposals: int, generator: torch.Generator
+    lifter: Lifter,
+    target: Batch,
+    lengths: torch.Tensor,
+    refinement: Refinement | None,
+    num_proposals: int,
+    generator: torch.Generator,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """The pose a lifter believes in and how much, joint by joint, from the 2D alone.
 
-    Hypotheses are drawn in one step with flip averaging and joined by JPMA with the estimated root. The confidence
-    falls with the distance of the chosen joint's reprojection from its keypoint and with the hypotheses' spread.
+    Hypotheses are drawn in one step with flip averaging. Their mean is refined; without a refinement they are joined
+    by JPMA with the estimated root and given the person's bone lengths. The confidence falls with the distance of a
+    joint's reprojection from its keypoint and with the hypotheses' spread.
 
     Args:
-        keypoints: (B, T, J, 2). intrinsics: (B, 9).
+        target: its keypoints and intrinsics are read. lengths: (B, J) metres, the people's bones.
 
     Returns:
         (B, T, J, 3) metres and (B, T, J) in [0, 1].
     """
-    hypotheses = lifter.sample(keypoints, num_proposals, 1, flip=True, generator=generator)[:, 0]  # (B, H, T, J, 3)
-    root = estimate_root(hypotheses, keypoints, intrinsics)
-    errors = reprojection_errors(hypotheses, root, keypoints, intrinsics)
-    pose = pick_joints(hypotheses, errors)
+    hypotheses = lifter.sample(
+        target.keypoints, num_proposals, 1, flip=True, generator=generator, intrinsics=target.intrinsics
+    )[:, 0]  # (B, H, T, J, 3)
+    rays = undistort(target.keypoints, target.intrinsics)
+    if refinement is not None:
+        pose = refinement(hypotheses.mean(1), rays, lengths[:, None])
+    else:
+        root = estimate_root(hypotheses, target.keypoints, target.intrinsics)
+        pose = rebone(j_agg(hypotheses, root, target.keypoints, target.intrinsics), lengths[:, None])
+    placed = pose + solve_root(pose, rays)[..., None, :]
+    errors = (project(placed, target.intrinsics) - target.keypoints).norm(dim=-1)
     spread = (hypotheses - hypotheses.mean(1, keepdim=True)).norm(dim=-1).mean(1)  # (B, T, J)
-    doubt = errors.amin(1) / REPROJECTION_SCALE + spread / SPREAD_SCALE
-    return pose, torch.exp(-doubt)
+    return pose, torch.exp(-errors / REPROJECTION_SCALE - spread / SPREAD_SCALE)
 
 
 def reprojection_loss(pose: torch.Tensor, keypoints: torch.Tensor, intrinsics: torch.Tensor) -> torch.Tensor:

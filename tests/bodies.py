@@ -2,6 +2,7 @@
 
 import torch
 
+from common.bones import bone_vectors
 from common.camera import h36m_cameras, project
 from common.clips import Batch
 from common.sequences import Sequence
@@ -16,6 +17,8 @@ _REST = {
     "RShoulder": (-0.15, 0, 0), "RElbow": (-0.03, 0.27, 0), "RWrist": (0, 0.25, 0),
 }  # fmt: skip
 
+BONES = [joint for joint, parent in enumerate(H36M_17.parents) if parent >= 0]
+
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
@@ -24,6 +27,25 @@ def generator(seed: int = 0) -> torch.Generator:
 def cameras(subject: str = "S1") -> torch.Tensor:
     """(4, 9) float64 normalised intrinsics, all with lens distortion."""
     return torch.stack([camera.normalised_intrinsics() for camera in h36m_cameras(subject)])
+
+
+def ups(subject: str = "S1") -> torch.Tensor:
+    """(4, 3) float64 against gravity, as those cameras hang."""
+    hung = torch.stack([camera.up() for camera in h36m_cameras(subject)])
+    return torch.nn.functional.normalize(hung, dim=-1)  # published in float32
+
+
+def lengths(pose: torch.Tensor) -> torch.Tensor:
+    """(..., 17, 3) -> (..., 16) the length of every bone, in the order of `BONES`."""
+    return bone_vectors(pose).norm(dim=-1)[..., BONES]
+
+
+def some_ratios(people: int, seed: int = 0) -> torch.Tensor:
+    """(people, 17) bone ratios between 0.8 and 1.25, left and right alike."""
+    ratios = 0.8 + 0.45 * torch.rand(people, 17, generator=generator(seed), dtype=torch.float64)
+    ratios = (ratios + ratios[:, H36M_17.mirrored]) / 2
+    ratios[:, H36M_17.root_index] = 1
+    return ratios
 
 
 def poses(clips: int, frames: int, seed: int = 0, swing: float = 0.5) -> torch.Tensor:
@@ -50,9 +72,10 @@ def trajectories(clips: int, frames: int, seed: int = 0) -> torch.Tensor:
 def batch(clips: int, frames: int, seed: int = 0) -> Batch:
     """Labelled clips with exact keypoints, one camera after another."""
     pose, trajectory = poses(clips, frames, seed), trajectories(clips, frames, seed)
-    intrinsics = cameras()[torch.arange(clips) % 4]
+    camera = torch.arange(clips) % 4
+    intrinsics = cameras()[camera]
     keypoints = project(pose + trajectory[..., None, :], intrinsics)
-    return Batch(keypoints, intrinsics, pose, trajectory, [f"P{i}" for i in range(clips)])
+    return Batch(keypoints, intrinsics, pose, trajectory, [f"P{i}" for i in range(clips)], ups()[camera])
 
 
 def sequence(frames: int, seed: int = 0, camera: int = 0, subject: str = "S1") -> Sequence:
@@ -62,5 +85,5 @@ def sequence(frames: int, seed: int = 0, camera: int = 0, subject: str = "S1") -
     size = h36m_cameras(subject)[camera]
     return Sequence(
         subject, "Walking", size.name, keypoints.float(), intrinsics.float(), size.width, size.height,
-        pose.float(), trajectory.float(),
+        pose.float(), trajectory.float(), size.up().float(),
     )  # fmt: skip

@@ -1,13 +1,21 @@
 """Running the scripts as a user does, and comparing what they leave."""
 
+import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+import pytest
 import torch
+from torch.optim import Optimizer
 
 from common.checkpoint import read_checkpoint
+from common.lifter import Lifter
 
 ROOT = Path(__file__).parent.parent
 
@@ -21,6 +29,55 @@ def run_script(name: str, *flags: object, cwd: Path = ROOT) -> subprocess.Comple
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
+
+
+def run_here(script: ModuleType, *flags: object) -> None:
+    """The same in this process: sooner done, and what the script calls can be replaced. Errors come as they are raised.
+
+    As `run_script` on one thread, so that the weights of both can be compared.
+    """
+    words, threads = sys.argv, torch.get_num_threads()
+    sys.argv = [f"{script.__name__}.py", *map(str, flags)]
+    torch.set_num_threads(1)
+    try:
+        script.main()
+    finally:
+        sys.argv = words
+        torch.set_num_threads(threads)
+
+
+class Stopped(Exception):
+    """In place of what ends a run from outside."""
+
+
+@contextmanager
+def stopped_in(script: ModuleType, epoch: int, kept: bool = True) -> Iterator[None]:
+    """The script stops in an epoch of adaptation, just after its checkpoint is written, or just before."""
+    keep = script.keep_epoch
+
+    def keep_or_stop(stage: str, lifter: Lifter, optimizer: Optimizer, history: list, *rest: object) -> None:
+        last = stage == "adapted" and len(history) == epoch
+        if kept or not last:
+            keep(stage, lifter, optimizer, history, *rest)
+        if last:
+            raise Stopped
+
+    script.keep_epoch = keep_or_stop
+    try:
+        with pytest.raises(Stopped):
+            yield
+    finally:
+        script.keep_epoch = keep
+
+
+def metrics(folder: Path) -> dict[str, Any]:
+    """The metrics.json a run left."""
+    return json.loads((folder / "metrics.json").read_text())
+
+
+def mpjpe(row: dict[str, Any], aggregation: str) -> float:
+    """A row's overall MPJPE, mm."""
+    return row[aggregation]["mpjpe_mm"]["overall"]
 
 
 def weights(path: Path) -> dict[str, torch.Tensor]:

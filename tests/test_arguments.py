@@ -9,10 +9,12 @@ import torch
 
 import h36m_transfer
 from common.arguments import h36m_parser, mpi_3dhp_parser, parse
+from common.bones import SourceBones
 from common.checkpoint import save_checkpoint
 from common.errors import InputError, run_script
 from common.lifter import Lifter
 from common.mixste import MixSTE
+from common.refinement import Refinement
 from common.run import (
     MUST_MATCH,
     MUST_MATCH_IN,
@@ -26,6 +28,7 @@ from common.run import (
     restore,
     resumed,
     set_learning_rate,
+    stored_refinement,
 )
 from common.skeleton import H36M_17, MPI_3DHP_17, convert
 
@@ -60,7 +63,10 @@ def arguments(*flags: object, sample_defaults: dict[str, object] = SAMPLE) -> Na
         ("-l events", "log", Path("events")), ("-no-da", "no_data_augmentation", True), ("--seed 3", "seed", 3),
         ("--downsample 5", "downsample", 5), ("--root gt", "root", "gt"), ("--p2", "p2", True),
         ("--by-subject", "by_subject", True), ("--source-checkpoint a.bin", "source_checkpoint", Path("a.bin")),
-        ("--viz-limit -1", "viz_limit", -1),
+        ("--viz-limit -1", "viz_limit", -1), ("--lora", "lora", True), ("--virtual-camera", "virtual_camera", True),
+        ("--teacher-start 0.25", "teacher_start", 0.25), ("--teacher-start 0", "teacher_start", 0.0),
+        ("--yaw 0", "yaw", 0.0), ("--yaw 30", "yaw", 30.0), ("--no-bone-ratios", "no_bone_ratios", True),
+        ("--refine snap", "refine", "snap"), ("--refine none", "refine", "none"),
     ],
 )  # fmt: skip
 def test_spellings(flags, name, value):
@@ -80,9 +86,25 @@ def test_papers_settings_are_the_defaults():
     assert args.root == "estimated" and args.select == "last" and args.resume is None and not args.sample
 
 
+def test_adaptations_own_defaults():
+    args = arguments()
+    assert (args.teacher_start, args.yaw, args.refine) == (0.8, 180.0, "map")
+    assert not (args.lora or args.no_teacher or args.no_bone_ratios or args.virtual_camera or args.deterministic)
+
+
+def test_a_regressor_draws_once():
+    args = arguments("-num_proposals", 7, "--deterministic", "-sampling_timesteps", 3)
+    assert args.deterministic and args.num_proposals == args.sampling_timesteps == 1
+    assert arguments("--sample", sample_defaults={"deterministic": True}).num_proposals == 1
+
+
 def test_reported_subjects_follow_the_target():
     assert arguments("-sun", "S9").subjects_test == ["S9"]
     assert arguments("-sun", "S9", "-ste", "S1,S9").subjects_test == ["S1", "S9"]
+
+
+def test_a_source_model_may_be_of_the_target_subjects():
+    assert arguments("-str", "S5", "-sun", "S5", "--source-only").subjects_train == ["S5"]
 
 
 def test_names_are_trimmed_and_taken_once():
@@ -109,7 +131,8 @@ def test_the_scripts_sample_settings_are_flags():
 
 
 BAD = [
-    ("-str S1,S5 -sun S5,S6", "S5 is both"), ("-str S5", "S5 is both"), ("-str ,", "-str"), ("-sun ,", "-sun"),
+    ("-str S1,S5 -sun S5,S6", "S5 is both"), ("-str S1 -sun S1 --supervised-target", "S1 is both"),
+    ("-str S5", "S5 is both"), ("-str ,", "-str"), ("-sun ,", "-sun"),
     ("-ste ,", "-ste"), ("-a ,", "-a"), ("-b 0", "above zero, found 0"), ("-b -4", "found -4"), ("-b 1.5", "found 1.5"),
     ("-e ten", "above zero, found ten"), ("-f 0", "-f"), ("-num_proposals 0", "-num_proposals"),
     ("-sampling_timesteps 0", "-sampling_timesteps"), ("-cf 0", "-cf"), ("-timestep 0", "-timestep"),
@@ -119,7 +142,10 @@ BAD = [
     ("--ema-decay nan", "--ema-decay"), ("--drop-path 1", "--drop-path"), ("-cs 20", "-cs"), ("-cs 0", "-cs"),
     ("--root middle", "--root"), ("--select best", "--select"), ("--seed -1", "--seed"), (f"--seed {2**64}", "--seed"),
     ("--seed x", "--seed"), ("--unknown", "--unknown"), ("--evaluate", "--evaluate"), ("stray", "stray"),
-    ("--source-only --source-checkpoint a.bin", "--source-checkpoint"),
+    ("--source-only --source-checkpoint a.bin", "--source-checkpoint"), ("--yaw 200", "--yaw: expected degrees from 0"),
+    ("--yaw -1", "found -1"), ("--yaw nan", "--yaw"), ("--teacher-start 1", "--teacher-start: expected a number from"),
+    ("--teacher-start -0.1", "--teacher-start"), ("--teacher-start nan", "--teacher-start"),
+    ("--refine both", "--refine"), ("--no-lora", "--no-lora"),
 ]  # fmt: skip
 
 
@@ -354,6 +380,16 @@ def test_sizes_of_a_given_model_can_be_resumed_without_naming_them(tmp_path):
     assert resumed("adapted", again)["epoch"] == 1
 
 
+@pytest.mark.parametrize("deterministic", [True, False])
+def test_a_given_model_says_how_it_looks_and_draws(tmp_path, deterministic):
+    lifter = Lifter(small_lifter().pose_estimator, 20, virtual_camera=not deterministic, deterministic=deterministic)
+    save_checkpoint(tmp_path / "a.bin", lifter, 1, 0.1, {})
+    args = arguments("-num_proposals", 7, "-sampling_timesteps", 3, *(["--virtual-camera"] if deterministic else []))
+    fitting_lifter(tmp_path / "a.bin", args, torch.device("cpu"), "h36m")
+    assert (args.virtual_camera, args.deterministic) == (not deterministic, deterministic)
+    assert (args.num_proposals, args.sampling_timesteps) == ((1, 1) if deterministic else (7, 3))
+
+
 def test_a_lifter_of_other_joints_is_refused(tmp_path):
     save_checkpoint(tmp_path / "a.bin", Lifter(MixSTE(3, 16, 16, 1)), 1, 0.1, {})
     with pytest.raises(InputError, match="16 joints, expected 17"):
@@ -365,6 +401,38 @@ def test_a_lifter_of_another_frame_rate_is_refused(tmp_path):
     with pytest.raises(InputError, match="add --downsample 5"):
         fitting_lifter(tmp_path / "a.bin", arguments(), torch.device("cpu"), "h36m")
     fitting_lifter(tmp_path / "a.bin", arguments("--downsample", 5), torch.device("cpu"), "h36m")
+
+
+# What a checkpoint carries to refine poses.
+
+
+@pytest.fixture
+def refinement() -> Refinement:
+    return Refinement(SourceBones(0.1 * torch.rand(17), torch.rand(17)), 0.003, "snap")
+
+
+def test_a_stored_refinement_is_found_unless_unwanted(tmp_path, refinement):
+    for name, about in (("adapted.bin", {"refinement": refinement.plain()}), ("source.bin", {"arguments": {}})):
+        save_checkpoint(tmp_path / name, small_lifter(), 1, 0.1, about)
+    foreign(tmp_path / "released.bin")
+    found = stored_refinement(tmp_path / "adapted.bin", arguments())  # the file's mode, whatever the default
+    assert found.plain() == refinement.plain()
+    assert stored_refinement(tmp_path / "adapted.bin", arguments("--refine", "none")) is None
+    assert stored_refinement(tmp_path / "source.bin", arguments()) is None
+    assert stored_refinement(tmp_path / "released.bin", arguments()) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"lengths": [0.1] * 16}, {"apparent": None}, {"apparent": [[1.0]] * 17}, {"noise": "much"}, {"noise": 1.0},
+        {"noise": float("nan")}, {"mode": "none"}, {"mode": 3}, {"lengths": ["x"] * 17},
+    ],
+)  # fmt: skip
+def test_a_refinement_that_cannot_be_is_refused(tmp_path, refinement, change):
+    save_checkpoint(tmp_path / "a.bin", small_lifter(), 1, 0.1, {"refinement": refinement.plain() | change})
+    with pytest.raises(InputError, match="a.bin: its refinement.*train it again"):
+        stored_refinement(tmp_path / "a.bin", arguments())
 
 
 # The rest.
@@ -425,12 +493,13 @@ def test_a_lifter_in_3dhp_order_gives_the_same_poses_in_ours(tmp_path):
 
 
 def test_a_switch_among_the_sample_defaults(capsys, monkeypatch):
-    for given, no_lora in (([], True), (["--lora"], False), (["--no-lora"], True)):
-        monkeypatch.setattr("sys.argv", ["a test", "--sample", *given])
-        assert parse(mpi_3dhp_parser("a test"), {"no_lora": True, "rank": 16}).no_lora is no_lora
-        assert ("--no-lora" in capsys.readouterr().out) is no_lora
+    defaults = {"lora": True, "virtual_camera": False, "rank": 16}
+    monkeypatch.setattr("sys.argv", ["a test", "--sample"])
+    args = parse(mpi_3dhp_parser("a test"), defaults)
+    assert args.lora and not args.virtual_camera
+    assert capsys.readouterr().out == "--sample stands for --lora --rank 16\n"
     monkeypatch.setattr("sys.argv", ["a test"])
-    assert parse(mpi_3dhp_parser("a test"), {"no_lora": True}).no_lora is False
+    assert not parse(mpi_3dhp_parser("a test"), defaults).lora
 
 
 def test_flags_of_the_3dhp_script():

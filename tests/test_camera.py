@@ -16,6 +16,7 @@ from common.camera import (
     normalise,
     project,
     rotate,
+    rotation_about,
     undistort,
     world_to_camera,
 )
@@ -68,6 +69,56 @@ def test_rotating_by_a_known_quaternion():
     found = rotate(quaternion, torch.eye(3, dtype=torch.float64))
     expected = torch.tensor([[0.0, 1, 0], [-1, 0, 0], [0, 0, 1]], dtype=torch.float64)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+X, Y, Z = torch.eye(3, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("axis", "before", "after"), [(X, Y, Z), (Y, Z, X), (Z, X, Y), (-Z, Y, X)])
+def test_a_quarter_turn_about_an_axis(axis, before, after):
+    rotation = rotation_about(axis, torch.tensor(math.pi / 2, dtype=torch.float64))
+    torch.testing.assert_close(rotation @ before, after, rtol=0, atol=1e-12)
+    torch.testing.assert_close(rotation @ axis, axis, rtol=0, atol=1e-12)
+
+
+def test_rotations_about_any_axis():
+    axis = torch.nn.functional.normalize(torch.randn(4, 5, 3, generator=generator(), dtype=torch.float64), dim=-1)
+    angle, more = 6 * torch.rand(2, 4, 5, generator=generator(1), dtype=torch.float64) - 3
+    found = rotation_about(axis, angle)
+    assert found.shape == (4, 5, 3, 3)
+    identity = torch.eye(3, dtype=torch.float64).expand_as(found)
+    for left, right in (
+        (found @ found.mT, identity),
+        (torch.linalg.det(found), torch.ones_like(angle)),
+        (found @ rotation_about(axis, -angle), identity),
+        (rotation_about(-axis, -angle), found),
+        (rotation_about(axis, more) @ found, rotation_about(axis, angle + more)),
+        ((found @ axis[..., None])[..., 0], axis),
+        (found.diagonal(dim1=-2, dim2=-1).sum(-1), 1 + 2 * angle.cos()),
+        (rotation_about(axis, 0 * angle), identity),
+    ):
+        torch.testing.assert_close(left, right, rtol=0, atol=1e-12)
+
+
+def test_a_rotation_about_an_axis_is_that_of_the_quaternion():
+    axis = torch.nn.functional.normalize(torch.tensor([0.3, -0.5, 0.7], dtype=torch.float64), dim=0)
+    angle = torch.tensor(1.1, dtype=torch.float64)
+    quaternion = torch.cat([(angle / 2).cos()[None], (angle / 2).sin() * axis])
+    points = torch.randn(6, 3, generator=generator(), dtype=torch.float64)
+    torch.testing.assert_close(points @ rotation_about(axis, angle).mT, rotate(quaternion, points))
+
+
+def test_up_is_against_gravity():
+    level = Camera("level", 1000, 1000, (0.0,) * 9)  # its axes are the world's
+    assert torch.equal(level.up(), Z)
+    for subject in h36m_subjects():
+        for camera in h36m_cameras(subject):
+            up = camera.up()
+            assert up.dtype == torch.float64 and abs(up.norm() - 1) < 1e-6
+            assert up[1] < -0.9  # the image's y goes down
+            floor = torch.randn(5, 3, generator=generator(), dtype=torch.float64)
+            raised = world_to_camera(floor + 1.5 * Z, camera) - world_to_camera(floor, camera)
+            torch.testing.assert_close(raised, (1.5 * up).expand(5, 3), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("camera", h36m_cameras("S1"), ids=lambda c: c.name)

@@ -112,6 +112,16 @@ def test_diffusion_settings_are_kept(path):
     assert (loaded.timesteps, loaded.scale, len(loaded.alpha_bar)) == (70, 0.5, 70)
 
 
+@pytest.mark.parametrize(("virtual_camera", "deterministic"), [(True, False), (False, True), (True, True)])
+def test_how_a_lifter_looks_and_draws_is_kept(path, virtual_camera, deterministic):
+    estimator = make_lifter().pose_estimator
+    save_checkpoint(path, Lifter(estimator, virtual_camera=virtual_camera, deterministic=deterministic), 1, 0.1, {})
+    stored = torch.load(path, weights_only=True)["config"]
+    assert (stored["virtual_camera"], stored["deterministic"]) == (virtual_camera, deterministic)
+    loaded = load_lifter(path)
+    assert (loaded.virtual_camera, loaded.deterministic) == (virtual_camera, deterministic)
+
+
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 def test_a_lifter_with_lora_is_saved_merged(lifter, path, scale):
     adapted = with_lora(lifter, scale)
@@ -155,7 +165,15 @@ def test_a_failed_write_leaves_the_old_file(lifter, path):
 @pytest.mark.parametrize("prefix", ["", "module."])
 def test_d3dp_form(lifter, path, prefix):
     torch.save(released(lifter, prefix), path)
-    assert torch.equal(prediction(load_lifter(path)), prediction(lifter))
+    loaded = load_lifter(path)
+    assert torch.equal(prediction(loaded), prediction(lifter))
+    assert not loaded.virtual_camera and not loaded.deterministic
+
+
+@pytest.mark.parametrize("config", [{"gpus": 8, "scale": 0.5}, {"scale": 0.5, "lifter": None}])
+def test_what_a_config_says_beside_is_left_alone(lifter, path, config):
+    torch.save(released(lifter) | {"config": config}, path)
+    assert load_lifter(path).diffusion.scale == 0.5
 
 
 def test_random_state_under_numpy_1_names(lifter, path):
@@ -267,7 +285,13 @@ def test_a_value_that_is_no_dense_tensor_is_named(lifter, path, value):
     assert NAME in broken(lifter, path, lambda weights: weights.update({NAME: value}))
 
 
-@pytest.mark.parametrize("config", [{"heads": 0}, {"heads": "8"}, {"heads": 3}, {"timesteps": -1}, {"scale": 0.0}])
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"heads": 0}, {"heads": "8"}, {"heads": 3}, {"timesteps": -1}, {"scale": 0.0}, {"virtual_camera": 1},
+        {"virtual_camera": None}, {"deterministic": "no"}, {"deterministic": 0.0},
+    ],
+)  # fmt: skip
 def test_a_config_that_cannot_be_is_refused(lifter, path, config):
     torch.save(released(lifter) | {"config": config}, path)
     assert str(next(iter(config.values()))) in refused(path)

@@ -8,11 +8,17 @@ import torch
 from bodies import generator, sequence
 from torch import nn
 
-from common.evaluation import METRICS, Sampling, Scores, aggregate, evaluate, hypothesise, reprojection_score
-from common.jpma import AGGREGATIONS
+from common.bones import SourceBones, bone_lengths, bone_vectors
+from common.camera import undistort
+from common.evaluation import METRICS, REFINED, Sampling, Scores, aggregate, evaluate, hypothesise
+from common.evaluation_3dhp import evaluate_3dhp
+from common.jpma import AGGREGATIONS, NEED_LABELS
 from common.lifter import Lifter
 from common.metrics import joint_errors
 from common.mixste import MixSTE
+from common.mpi_3dhp import TestSequence
+from common.refinement import Refinement
+from common.selection import reprojection
 from common.sequences import Sequence
 from common.skeleton import H36M_17
 from common.windows import split
@@ -129,7 +135,7 @@ def test_a_video_is_lifted_the_same_whatever_else_is(videos, lifter, batch_size)
             torch.testing.assert_close(hypotheses, together[name], atol=1e-5, rtol=0)
 
 
-def test_videos_windows_and_hypotheses_have_draws_of_their_own(lifter):
+def tested_windows_and_hypotheses_have_draws_of_their_own(lifter):
     one = video(8, 0)
     twin = replace(one, camera="another")
     (_, mine), (_, theirs) = hypothesise(lifter.eval(), [one, twin], Sampling(2, 1))
@@ -140,7 +146,7 @@ def test_videos_windows_and_hypotheses_have_draws_of_their_own(lifter):
     assert (found[0] - found[1]).abs().max() > 1e-3 and (found[:, :, 0] - found[:, :, 1]).abs().max() > 1e-3
 
 
-def test_videos_are_handed_out_as_soon_as_a_batch_is_full(videos):
+def tested_are_handed_out_as_soon_as_a_batch_is_full(videos):
     read = []
 
     class Watched(list):
@@ -180,7 +186,7 @@ def test_aggregation_without_labels():
     )
     blind, place = aggregate(hypotheses, seen.unlabelled(), "estimated")
     labelled, same_place = aggregate(hypotheses, seen, "estimated")
-    assert blind.keys() == {"P_Agg", "J_Agg"} and labelled.keys() == set(AGGREGATIONS)
+    assert blind.keys() == set(AGGREGATIONS) - set(NEED_LABELS) and labelled.keys() == set(AGGREGATIONS)
     assert torch.equal(place, same_place)
     assert all(torch.equal(blind[name], labelled[name]) for name in blind)
     assert place.shape == seen.trajectory.shape
@@ -188,13 +194,112 @@ def test_aggregation_without_labels():
     assert error["J_Best"] < error["P_Best"] and error["J_Best"] < error["J_Agg"]
 
 
-def test_reprojection_score_needs_no_label(videos):
+def shaken(sequences: list[Sequence], metres: float = 0.03) -> Oracle:
+    """A lifter whose every joint is off by some centimetres."""
+    rng = generator(7)
+    return Oracle([replace(s, pose=s.pose + metres * torch.randn(s.pose.shape, generator=rng)) for s in sequences], {})
+
+
+@pytest.fixture(scope="module")
+def refinement(videos) -> Refinement:
+    return Refinement(SourceBones.measured(Oracle(videos, {}), videos), 0.0)
+
+
+def test_a_refinement_adds_refined_poses_and_changes_no_other(videos, refinement):
+    lifter, sampling = shaken(videos), Sampling(2, 2)
+    plain, refined = (evaluate(lifter, videos, sampling, "estimated", given) for given in (None, refinement))
+    assert plain.errors.keys() == set(AGGREGATIONS)
+    assert refined.errors.keys() == {*AGGREGATIONS, REFINED}
+    assert {name: refined.errors[name] for name in AGGREGATIONS} == plain.errors
+    assert refined.by_step == plain.by_step
+    error = {name: refined.summary(name, "mpjpe_mm")["all_frames"] for name in refined.errors}
+    assert error[REFINED] < 0.8 * error["P_Agg"]  # keypoints and bones are exact here
+
+
+def test_refined_poses_come_from_the_mean_and_have_the_persons_bones(refinement):
+    seen = video(8, 4)
+    hypotheses = split(seen.pose, T)[:, None] + 0.02 * torch.randn(2, 3, T, 17, 3, generator=generator())
+    true = bone_lengths([seen])
+    found, errors = {}, {}
+    for size in (1.0, 1.1):
+        found[size] = aggregate(hypotheses, seen, "estimated", refinement, size * true)[0][REFINED]
+        bones = bone_vectors(found[size]).norm(dim=-1)[:, 1:]
+        errors[size] = (bones / true[1:] - size).abs().mean()
+        assert errors[size] < 0.03
+    blind = aggregate(hypotheses, seen.unlabelled(), "estimated", refinement, true)[0][REFINED]
+    assert torch.equal(blind, found[1.0])
+    expected = refinement(hypotheses.mean(1).flatten(0, 1), undistort(seen.keypoints, seen.intrinsics), true)
+    torch.testing.assert_close(found[1.0], expected, atol=1e-4, rtol=0)
+
+
+def test_every_person_is_measured_alone(videos, refinement, monkeypatch):
+    used = []
+
+    def refine(self: Refinement, pose: torch.Tensor, rays: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        used.append(lengths)
+        return pose
+
+    monkeypatch.setattr(Refinement, "__call__", refine)
+    lifter = Oracle(videos, {})
+    evaluate(lifter, videos, Sampling(1, 1), "estimated", refinement)
+    assert len(used) == len(videos)
+    alone = [refinement.lengths(lifter, [v for v in videos if v.subject == s.subject])[s.subject] for s in videos]
+    assert all(torch.equal(one, other) for one, other in zip(used, alone))
+    assert not torch.equal(used[0], used[-1])
+
+
+@pytest.fixture(scope="module")
+def tested() -> dict[str, TestSequence]:
+    """In the form of 3DHP's test sequences; one frame in three does not count."""
+    found = {}
+    for seed, name in enumerate(("TS1", "TS2")):
+        length = 11 + 6 * seed
+        seen = replace(sequence(length, seed, seed), subject=name, action=name, camera=name)
+        found[name] = TestSequence(seen, torch.arange(length) % 3 > 0, torch.arange(length) % 7 + 1)
+    return found
+
+
+@pytest.mark.parametrize("downsample", [1, 3])
+def test_every_frame_of_3dhp_is_predicted_and_the_valid_ones_scored(tested, downsample):
+    phases = [s.sequence.downsampled(downsample, p) for s in tested.values() for p in range(downsample)]
+    lifter, sampling = Oracle(phases, {("TS1", "TS1"): 10.0, ("TS2", "TS2"): 30.0}), Sampling(2, 3)
+    result = evaluate_3dhp(lifter, tested, sampling, "estimated", downsample)
+    assert result.predictions.keys() == result.official.keys() == result.scores.errors.keys() == set(AGGREGATIONS)
+    for name, entry in tested.items():
+        assert result.predictions["J_Agg"][name].shape == (len(entry.sequence), 3, 17, 3)
+        off = result.predictions["J_Agg"][name] - entry.sequence.pose[:, None]
+        assert off[..., 2].amax() < 0.04 and off[..., :2].abs().amax() < 1e-5
+    assert result.scores.frames == [int(entry.valid.sum()) for entry in tested.values()]
+    assert result.scores.summary("P_Agg", "mpjpe_mm")["by_action"] == pytest.approx({"TS1": 10, "TS2": 30}, rel=1e-3)
+    ruined = {
+        name: replace(entry, sequence=replace(entry.sequence, pose=entry.sequence.pose.clone()))
+        for name, entry in tested.items()
+    }
+    for entry in ruined.values():
+        entry.sequence.pose[~entry.valid] = 1e3
+    again = evaluate_3dhp(lifter, ruined, sampling, "estimated", downsample)
+    assert again.scores.errors["J_Agg"] == result.scores.errors["J_Agg"]
+
+
+def test_refined_poses_of_3dhp(tested):
+    phases = [entry.sequence.downsampled(2, p) for entry in tested.values() for p in range(2)]
+    refinement = Refinement(SourceBones.measured(Oracle(phases, {}), phases), 0.0)
+    given = (shaken(phases), tested, Sampling(2, 2), "estimated", 2)
+    plain, refined = evaluate_3dhp(*given), evaluate_3dhp(*given, refinement)
+    assert refined.predictions.keys() == refined.official.keys() == {*AGGREGATIONS, REFINED}
+    assert {name: refined.scores.errors[name] for name in AGGREGATIONS} == plain.scores.errors
+    assert refined.scores.errors.keys() == {*AGGREGATIONS, REFINED}
+    errors = {name: refined.official[name]["all_frames"]["mpjpe"]["Average"] for name in (REFINED, "P_Agg")}
+    assert errors[REFINED] < 0.8 * errors["P_Agg"]
+
+
+def test_reprojection_error_needs_no_label(videos):
     blind = [s.unlabelled() for s in videos]
-    right = reprojection_score(Oracle(videos, {}), blind, Sampling(2, 1))
-    assert right == reprojection_score(Oracle(videos, {}), videos, Sampling(2, 1))
+    right = reprojection(Oracle(videos, {}), blind, Sampling(2, 1))
+    assert right == reprojection(Oracle(videos, {}), videos, Sampling(2, 1))
     assert right < 1e-5
     squeezed = [replace(s, pose=s.pose * torch.tensor([0.8, 1, 1])) for s in videos]
-    assert reprojection_score(Oracle(squeezed, {}), blind, Sampling(2, 1)) > 1e-3
+    assert reprojection(Oracle(squeezed, {}), blind, Sampling(2, 1)) > 1e-3
 
 
 def test_a_video_of_one_frame_has_a_score():

@@ -8,6 +8,7 @@ from common.camera import project, undistort
 from common.clips import Batch
 from common.jpma import (
     NEAREST_ROOT,
+    SOFTNESS,
     estimate_root,
     j_agg,
     j_best,
@@ -15,6 +16,7 @@ from common.jpma import (
     p_best,
     pick_joints,
     reprojection_errors,
+    s_agg,
     solve_root,
 )
 from common.metrics import joint_errors
@@ -164,6 +166,31 @@ def test_j_agg_finds_the_planted_hypothesis_of_every_joint(clips, hypotheses):
     assert not torch.equal(p_best(mixed, clips.pose), clips.pose)
 
 
+def test_soft_aggregation_has_the_hard_one_and_the_mean_as_limits(clips, hypotheses):
+    seen = (clips.trajectory, clips.keypoints, clips.intrinsics)
+    hard, mean = j_agg(hypotheses, *seen), p_agg(hypotheses)
+    torch.testing.assert_close(s_agg(hypotheses, *seen, softness=1e-9), hard, rtol=0, atol=1e-9)
+    torch.testing.assert_close(s_agg(hypotheses, *seen, softness=1e6), mean, rtol=0, atol=1e-6)
+    between = s_agg(hypotheses, *seen)
+    assert (between - hard).norm(dim=-1).mean() > 1e-3 and (between - mean).norm(dim=-1).mean() > 1e-3
+    ends = [(hard - mean).norm(dim=-1).mean()]
+    for softness in (0.0005, 0.002, 0.008, 0.03):  # ever nearer to the mean
+        ends.append((s_agg(hypotheses, *seen, softness) - mean).norm(dim=-1).mean())
+    assert all(later < earlier for earlier, later in zip(ends, ends[1:]))
+
+
+def test_soft_weights_are_the_stated_ones(clips, hypotheses):
+    two = hypotheses[:, :2]
+    errors = reprojection_errors(two, clips.trajectory, clips.keypoints, clips.intrinsics)
+    odds = ((errors[:, 1] - errors[:, 0]) / SOFTNESS).exp()[..., None]  # of the first over the second
+    expected = (odds * two[:, 0] + two[:, 1]) / (1 + odds)
+    found = s_agg(two, clips.trajectory, clips.keypoints, clips.intrinsics)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-9)
+    assert (found <= two.amax(1) + 1e-9).all() and (found >= two.amin(1) - 1e-9).all()
+    alike = clips.pose[:, None].expand(-1, 4, -1, -1, -1)
+    torch.testing.assert_close(s_agg(alike, clips.trajectory, clips.keypoints, clips.intrinsics), clips.pose)
+
+
 def test_picking_takes_the_smallest_error():
     hypotheses = torch.arange(3.0)[None, :, None, None, None].expand(2, 3, 4, 17, 3)
     wanted = torch.randint(3, (2, 4, 17), generator=generator())
@@ -177,6 +204,7 @@ def test_one_hypothesis_is_every_answer(clips, hypotheses):
     for answer in (
         p_agg(single),
         j_agg(single, root, clips.keypoints, clips.intrinsics),
+        s_agg(single, root, clips.keypoints, clips.intrinsics),
         p_best(single, clips.pose),
         j_best(single, clips.pose),
     ):
@@ -193,6 +221,10 @@ def test_the_order_of_hypotheses_does_not_matter(clips, hypotheses):
     assert torch.equal(p_best(shuffled, clips.pose), p_best(hypotheses, clips.pose))
     assert torch.equal(j_best(shuffled, clips.pose), j_best(hypotheses, clips.pose))
     torch.testing.assert_close(p_agg(shuffled), p_agg(hypotheses))
+    torch.testing.assert_close(
+        s_agg(shuffled, root, clips.keypoints, clips.intrinsics),
+        s_agg(hypotheses, root, clips.keypoints, clips.intrinsics),
+    )
 
 
 def test_upper_bounds_are_ordered(clips, hypotheses):

@@ -1,10 +1,14 @@
 """The denoiser, the diffusion process and the sampler."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
+from bodies import batch, cameras, poses
 
+from common.camera import mirror_intrinsics, project, rotation_about
+from common.clips import Batch
 from common.diffusion import CLAMP, Diffusion, cosine_betas, ddim_times
 from common.lifter import Lifter
 from common.mixste import MixSTE, SinusoidalEmbedding
@@ -152,6 +156,109 @@ def test_sinusoid():
             angle = time * math.exp(-i * math.log(10000) / (width // 2 - 1))
             assert row[i].item() == pytest.approx(math.sin(angle), abs=1e-4)
             assert row[i + width // 2].item() == pytest.approx(math.cos(angle), abs=1e-4)
+
+
+# The virtual camera.
+
+NEAR = {"atol": 2e-5, "rtol": 0}  # single precision through a turn and back
+
+
+@pytest.fixture(scope="module")
+def looking() -> Lifter:
+    torch.manual_seed(0)
+    return Lifter(MixSTE(T, J, 16, 2), timesteps=50, virtual_camera=True).eval()
+
+
+@pytest.fixture(scope="module")
+def clips() -> Batch:
+    exact = batch(B, T)
+    return replace(exact, keypoints=exact.keypoints.float(), intrinsics=exact.intrinsics.float())
+
+
+def noisy_poses(seed: int = 0) -> torch.Tensor:
+    return torch.randn(B, H, T, J, 3, generator=rng(seed))
+
+
+def test_a_virtual_camera_needs_the_real_ones_intrinsics(looking, clips):
+    with pytest.raises(ValueError, match="needs the intrinsics"):
+        looking.denoise(clips.keypoints, noisy_poses(), torch.zeros(B, dtype=torch.long))
+    with pytest.raises(ValueError, match="needs the intrinsics"):
+        looking.sample(clips.keypoints, H, 1)
+
+
+def test_without_a_virtual_camera_intrinsics_change_nothing(lifter, x_2d, noise):
+    found = lifter.sample(x_2d, H, K, noise=noise, intrinsics=cameras()[:B].float())
+    assert torch.equal(found, sample(lifter, x_2d, noise))
+
+
+def test_a_turned_camera_sees_the_turned_pose(looking):
+    """Ideal cameras in one place, one turned towards or away from a person whose root stays where it is."""
+    ideal = torch.tensor([1.0, 1, 0, 0, 0, 0, 0, 0, 0], dtype=torch.float64).expand(B, 9)
+    place = torch.tensor([[0.6, 0.2, 5.0], [-1.0, 0.3, 4.0], [0.0, -0.4, 6.0]], dtype=torch.float64)
+    points = poses(B, T) + place[:, None, None]
+    across = torch.linalg.cross(place, torch.tensor([0.0, 0, 1], dtype=torch.float64).expand(B, 3))
+    across = torch.nn.functional.normalize(across, dim=-1)
+    turn = rotation_about(across, torch.tensor([0.1, -0.15, 0.2], dtype=torch.float64))[:, None]  # (B, 1, 3, 3)
+    t, noisy = torch.tensor([3, 20, 40]), noisy_poses()
+    here, there = project(points, ideal).float(), project(points @ turn.mT, ideal).float()
+    ideal, turn = ideal.float(), turn.float()[:, None]
+    found = looking.denoise(here, noisy, t, ideal)
+    turned = looking.denoise(there, noisy @ turn.mT, t, ideal)
+    torch.testing.assert_close(turned, found @ turn.mT, **NEAR)
+    assert (turned - found).abs().amax((1, 2, 3, 4)).min() > 1e-3
+    plain = Lifter(looking.pose_estimator, timesteps=50)
+    found, turned = plain.denoise(here, noisy, t), plain.denoise(there, noisy @ turn.mT, t)
+    assert (turned - found @ turn.mT).abs().max() > 1e-3  # without it, this does not hold
+
+
+def test_the_network_is_shown_the_pose_in_the_virtual_cameras_axes(looking, clips, monkeypatch):
+    """A denoiser that gives its input back must give it back in the real camera's axes."""
+    monkeypatch.setattr(looking.pose_estimator, "forward", lambda seen, x_3d, t: x_3d)
+    noisy = noisy_poses()
+    found = looking.denoise(clips.keypoints, noisy, torch.zeros(B, dtype=torch.long), clips.intrinsics)
+    torch.testing.assert_close(found, noisy, **NEAR)
+
+
+def test_flip_averaging_commutes_with_mirroring_camera_and_all(looking, clips):
+    noise = [0.3 * noisy_poses(seed) for seed in range(K)]
+    here, there = (clips.keypoints, clips.intrinsics), (mirror(clips.keypoints), mirror_intrinsics(clips.intrinsics))
+    mirrored = [mirror(draw) for draw in noise]
+    for flip in (True, False):
+        found = looking.sample(here[0], H, K, flip, noise=noise, intrinsics=here[1])
+        other = looking.sample(there[0], H, K, flip, noise=mirrored, intrinsics=there[1])
+        gap = (other - mirror(found)).abs().max()
+        assert gap < 2e-5 if flip else gap > 1e-3
+    found, unlike = (
+        looking.sample(x, H, K, True, noise=n, intrinsics=here[1]) for x, n in ((here[0], noise), (there[0], mirrored))
+    )
+    assert (unlike - mirror(found)).abs().max() > 1e-4  # the camera belongs to the image
+
+
+def test_gradients_pass_through_the_virtual_camera(looking, clips):
+    looking.zero_grad()
+    looking.denoise(clips.keypoints, noisy_poses(), torch.zeros(B, dtype=torch.long), clips.intrinsics).sum().backward()
+    grads = [p.grad for p in looking.parameters() if p.grad is not None]
+    assert grads and all(g.isfinite().all() for g in grads) and any((g != 0).any() for g in grads)
+
+
+# The plain regressor.
+
+
+@pytest.mark.parametrize("virtual_camera", [False, True])
+def test_a_deterministic_lifter_has_one_answer(clips, virtual_camera):
+    torch.manual_seed(0)
+    regressor = Lifter(MixSTE(T, J, 16, 2), timesteps=50, virtual_camera=virtual_camera, deterministic=True).eval()
+    keypoints, intrinsics = clips.keypoints, clips.intrinsics
+    found = regressor.sample(keypoints, H, K, generator=rng(1), intrinsics=intrinsics)
+    assert found.shape == (B, K, H, T, J, 3)
+    assert torch.equal(found, found[:, :1, :1].expand_as(found))  # over steps and hypotheses
+    assert torch.equal(regressor.sample(keypoints, H, K, generator=rng(2), intrinsics=intrinsics), found)
+    once = regressor.denoise(keypoints, noisy_poses(1), torch.tensor([3, 20, 40]), intrinsics)
+    again = regressor.denoise(keypoints, noisy_poses(2), torch.tensor([0, 0, 49]), intrinsics)
+    assert torch.equal(once, again)
+    moved = keypoints.clone()
+    moved[:, 0, 0] += 0.1
+    assert not torch.equal(regressor.denoise(moved, noisy_poses(1), torch.zeros(B).long(), intrinsics), once)
 
 
 # The diffusion process.

@@ -1,14 +1,16 @@
 """Sequences without their labels, thinned out, and the clips drawn from them."""
 
+from dataclasses import replace
 from itertools import islice
 
 import pytest
 import torch
-from bodies import batch, generator, sequence
+from bodies import batch, generator, poses, sequence, trajectories
 
-from common.camera import project
+from common.camera import h36m_cameras, project
 from common.clips import Batch, Clips
 from common.sequences import Sequence
+from common.skeleton import H36M_17
 
 
 def numbered(frames: int, labelled: bool = True, subject: str = "S1") -> Sequence:
@@ -36,7 +38,8 @@ def assert_same(a: Batch, b: Batch) -> None:
 def test_unlabelled_drops_the_labels_alone():
     whole = sequence(5)
     bare = whole.unlabelled()
-    assert bare.pose is None and bare.trajectory is None and whole.pose is not None
+    assert bare.pose is None and bare.trajectory is None and bare.up is None
+    assert whole.pose is not None and whole.up is not None
     assert bare.keypoints is whole.keypoints and len(bare) == 5 and bare.camera == whole.camera
 
 
@@ -47,6 +50,8 @@ def test_downsampling_keeps_fields_together(factor):
     for values in (thin.keypoints[:, 0, 0], thin.pose[:, 0, 0], thin.trajectory[:, 0]):
         assert torch.equal(values, expected)
     assert len(thin) == len(expected)
+    video = sequence(11)
+    assert video.downsampled(factor).up is video.up
     bare = numbered(11, labelled=False).downsampled(factor)
     assert bare.pose is None and bare.trajectory is None and len(bare) == len(expected)
 
@@ -108,6 +113,29 @@ def test_unlabelled_clips_have_the_same_2d(flip):
     assert bare[0].to(torch.device("cpu")).pose is None and bare[0].first(2).pose is None
 
 
+def test_clips_know_which_way_is_up_when_every_video_does():
+    videos = [sequence(20, 1), sequence(31, 2, camera=1)]
+    for found in Clips(videos, 5).epoch(3, generator()):
+        for up, intrinsics in zip(found.up, found.intrinsics):
+            (video,) = [v for v in videos if torch.equal(v.intrinsics, intrinsics)]
+            assert torch.equal(up, video.up)
+    unknown = [videos[0], replace(videos[1], up=None)]
+    assert all(found.up is None for found in Clips(unknown, 5).epoch(3, generator(), flip=True))
+
+
+def test_a_labelled_sequence_is_relative_to_its_root():
+    camera = h36m_cameras("S1")[2]
+    points = poses(1, 6)[0] + trajectories(1, 6)[0][:, None]
+    pixels = project(points, torch.tensor(camera.intrinsics, dtype=torch.float64))
+    found = Sequence.labelled("S1", "Walking", camera, points, pixels, camera.up())
+    torch.testing.assert_close(found.pose + found.trajectory[:, None], points.float(), rtol=0, atol=1e-6)
+    assert (found.pose[:, H36M_17.root_index] == 0).all() and found.camera == camera.name
+    seen = project(found.pose + found.trajectory[:, None], found.intrinsics)
+    torch.testing.assert_close(seen, found.keypoints, rtol=0, atol=1e-5)
+    assert torch.equal(found.up, camera.up().float())
+    assert Sequence.labelled("S1", "Walking", camera, points, pixels).up is None
+
+
 def test_mixed_labels_and_nothing_at_all_are_refused():
     with pytest.raises(ValueError, match="some sequences carry labels"):
         Clips([numbered(5), numbered(5, labelled=False)], 3)
@@ -122,6 +150,8 @@ def test_flipped_clips_are_what_the_mirrored_camera_sees():
     for found in flipped:
         seen = project(found.pose + found.trajectory[..., None, :], found.intrinsics)
         torch.testing.assert_close(seen, found.keypoints, rtol=0, atol=1e-5)
+        same = (found.up - torch.stack([s.up for s in sequences])[:, None]).abs()  # (4, B, 3)
+        assert (same[..., 1:].amax(-1).amin(0) == 0).all()  # a mirror image is as high
     changed = (plain[0].keypoints != flipped[0].keypoints).flatten(1).any(1)
     assert changed.any() and not changed.all()
 
@@ -132,7 +162,7 @@ def test_mirroring_twice_gives_the_clips_back():
     once = clips.mirrored(chosen)
     assert_same(once.mirrored(chosen), clips)
     assert_same(clips.mirrored(~torch.ones(4).bool()), clips)
-    for name in ("keypoints", "intrinsics", "pose", "trajectory"):
+    for name in ("keypoints", "intrinsics", "pose", "trajectory", "up"):
         same = (getattr(once, name) == getattr(clips, name)).flatten(1).all(1)
         assert torch.equal(same, ~chosen), name
 
@@ -141,4 +171,5 @@ def test_the_first_clips():
     clips = batch(4, 3)
     part = clips.first(3)
     assert len(part) == 3 and part.subjects == clips.subjects[:3]
+    assert torch.equal(part.up, clips.up[:3])
     assert torch.equal(part.pose, clips.pose[:3]) and torch.equal(part.intrinsics, clips.intrinsics[:3])

@@ -1,59 +1,39 @@
-"""Source clips that look like the target: bones, place, camera, noise."""
+"""Source clips that look like the target: bones, view, place, camera, noise."""
 
+import math
 from dataclasses import replace
 
 import pytest
 import torch
-from bodies import batch, cameras, generator, poses, sequence, trajectories
+from bodies import BONES, batch, cameras, generator, lengths, poses, some_ratios, ups
 
 from common import synthesis
-from common.camera import project, undistort
-from common.errors import InputError
-from common.lifter import Lifter
-from common.mixste import MixSTE
+from common.camera import project
 from common.skeleton import H36M_17
 from common.synthesis import (
     BONE_JITTER,
     LARGEST_NOISE_FACTOR,
+    PITCH,
     SIZE_JITTER,
-    TURN,
-    apparent_bone_lengths,
-    bone_lengths,
-    bone_ratios,
-    bone_vectors,
+    Synthesis,
     cameras_differ,
     global_position,
     jitter_ratios,
-    measure_bones,
     noise_factor,
     noise_level,
-    rebone,
-    scale_bones,
     smooth,
     synthesise,
-    turn,
+    turns,
 )
 
 ROOT, MIRRORED = H36M_17.root_index, H36M_17.mirrored
-BONES = [joint for joint, parent in enumerate(H36M_17.parents) if parent >= 0]
-LEGS = H36M_17.indices("RKnee", "RFoot", "LKnee", "LFoot")
-
-
-def lengths(pose: torch.Tensor) -> torch.Tensor:
-    return bone_vectors(pose).norm(dim=-1)[..., BONES]
-
-
-def some_ratios(people: int, seed: int = 0) -> torch.Tensor:
-    """(people, 17) bone ratios between 0.8 and 1.25, left and right alike."""
-    ratios = 0.8 + 0.45 * torch.rand(people, 17, generator=generator(seed), dtype=torch.float64)
-    ratios = (ratios + ratios[:, MIRRORED]) / 2
-    ratios[:, ROOT] = 1
-    return ratios
+HOW = [Synthesis(1.0, move, yaw) for move in (False, True) for yaw in (0.0, math.pi)]
+EACH_WAY = pytest.mark.parametrize("how", HOW, ids=lambda how: f"move={how.move},yaw={how.yaw:.0f}")
 
 
 @pytest.fixture
 def no_jitter(monkeypatch):
-    for name in ("BONE_JITTER", "SIZE_JITTER", "TURN"):
+    for name in ("BONE_JITTER", "SIZE_JITTER", "PITCH"):
         monkeypatch.setattr(synthesis, name, 0.0)
 
 
@@ -71,47 +51,15 @@ def target():
     moved = batch(4, 9, seed=2)
     intrinsics = moved.intrinsics * moved.intrinsics.new_tensor([0.8, 0.8, 1, 1, 1, 1, 1, 1, 1])
     keypoints = project(moved.pose + moved.trajectory[..., None, :], intrinsics)
-    return replace(moved, keypoints=keypoints, intrinsics=intrinsics, pose=None, trajectory=None)
+    return replace(moved, keypoints=keypoints, intrinsics=intrinsics, pose=None, trajectory=None, up=None)
+
+
+def heights(points: torch.Tensor, up: torch.Tensor) -> torch.Tensor:
+    """(B, ..., 3), (B, 3) -> (B, ...) metres along `up`."""
+    return torch.einsum("b...c,bc->b...", points, up)
 
 
 # Bones
-
-
-def test_scaled_bones_have_exact_lengths_and_their_directions():
-    pose, ratios = poses(3, 4), some_ratios(3)
-    scaled = scale_bones(pose, ratios[:, None])
-    torch.testing.assert_close(lengths(scaled), lengths(pose) * ratios[:, None, BONES], rtol=1e-12, atol=0)
-    before, after = (torch.nn.functional.normalize(bone_vectors(p)[..., BONES, :], dim=-1) for p in (pose, scaled))
-    torch.testing.assert_close(after, before, rtol=0, atol=1e-12)
-    assert torch.equal(scaled[..., ROOT, :], pose[..., ROOT, :])
-
-
-def test_ratios_of_one_and_back_again():
-    pose, ratios = poses(3, 4), some_ratios(3)[:, None]
-    torch.testing.assert_close(scale_bones(pose, torch.ones(17)), pose, rtol=0, atol=1e-12)
-    torch.testing.assert_close(scale_bones(scale_bones(pose, ratios), 1 / ratios), pose, rtol=0, atol=1e-12)
-    torch.testing.assert_close(scale_bones(pose, torch.full((17,), 1.25)), 1.25 * pose, rtol=0, atol=1e-12)
-
-
-def test_rebone_gives_the_lengths_and_keeps_directions():
-    wanted = 0.1 + torch.rand(3, 1, 17, generator=generator(), dtype=torch.float64)
-    pose = scale_bones(poses(3, 4), some_ratios(1)[0])
-    found = rebone(pose, wanted)
-    torch.testing.assert_close(lengths(found), wanted[..., BONES].expand(3, 4, -1))
-    torch.testing.assert_close(rebone(found, wanted), found)
-    before, after = (torch.nn.functional.normalize(bone_vectors(p)[..., BONES, :], dim=-1) for p in (pose, found))
-    torch.testing.assert_close(after, before, rtol=0, atol=1e-12)
-    assert (found[..., ROOT, :] == 0).all()
-    assert rebone(torch.zeros(2, 17, 3), wanted[0].float()).isfinite().all()
-
-
-def test_a_pose_has_its_own_bone_lengths():
-    videos = [sequence(6, seed=1), sequence(4, seed=2)]  # the same person moving differently
-    measured = bone_lengths(videos)
-    assert measured[ROOT] == 0
-    for video in videos:
-        torch.testing.assert_close(lengths(video.pose), measured[BONES].expand(len(video), -1), rtol=1e-4, atol=0)
-        torch.testing.assert_close(rebone(video.pose, measured), video.pose, rtol=0, atol=1e-5)
 
 
 def test_jitter_stays_in_its_bounds_and_fills_them():
@@ -124,50 +72,6 @@ def test_jitter_stays_in_its_bounds_and_fills_them():
     assert abs(jittered.mean() - 1) < 0.005
     assert torch.equal(jittered, jittered[:, MIRRORED])
     assert jittered.std(0).min() > 0.02 and jittered.std(1).mean() > 0.02  # clips differ, bones of a clip too
-
-
-def test_ratios_keep_the_legs_and_not_the_size():
-    source, target = 0.2 + torch.rand(2, 17, generator=generator())
-    ratios = bone_ratios(target, source)
-    assert ratios[ROOT] == 1
-    torch.testing.assert_close((ratios * source)[LEGS].sum(), source[LEGS].sum())
-    torch.testing.assert_close(bone_ratios(3 * target, source), ratios)
-    torch.testing.assert_close((ratios * source / target)[BONES].std(), torch.tensor(0.0), rtol=0, atol=1e-6)
-    torch.testing.assert_close(bone_ratios(source, source), torch.ones(17))
-
-
-@pytest.mark.parametrize("side", [0, 1])
-def test_a_bone_nobody_sees_is_named(side):
-    found = [torch.ones(17), torch.ones(17)]
-    found[side][H36M_17.indices("LWrist", "RWrist")] = 0
-    with pytest.raises(InputError, match="bones to LWrist, RWrist have no length"):
-        bone_ratios(*found)
-
-
-def test_bone_ratios_are_recovered_from_clean_2d():
-    """Two people who move differently, before different cameras; the depth is the true one."""
-    true = some_ratios(1, seed=3)[0]
-    measured = []
-    for seed, ratios, intrinsics in ((0, torch.ones(17), cameras()[0]), (1, true, cameras("S5")[3])):
-        pose = scale_bones(poses(60, 15, seed, swing=1.0), ratios)
-        root = trajectories(60, 15, seed)
-        rays = undistort(project(pose + root[..., None, :], intrinsics), intrinsics)
-        measured.append(apparent_bone_lengths(rays.flatten(0, 1), pose.flatten(0, 1), root.flatten(0, 1)))
-    found = bone_ratios(measured[1], measured[0])
-    off = (found / true)[BONES]
-    assert (off / off.median() - 1).abs().max() < 0.03
-    assert (true[BONES] / true[BONES].median() - 1).abs().max() > 0.1  # ones would not pass
-
-
-def test_apparent_lengths_pool_the_sides_and_ignore_depth_scale():
-    pose, root = poses(1, 40, swing=1.0)[0], trajectories(1, 40)[0]
-    pose = scale_bones(pose, 1 + 0.2 * torch.rand(17, generator=generator(), dtype=torch.float64))  # lopsided
-    rays = (pose + root[:, None])[..., :2] / (pose + root[:, None])[..., 2:]
-    found = apparent_bone_lengths(rays, pose, root)
-    assert found[ROOT] == 1 and torch.equal(found, found[MIRRORED])
-    larger = apparent_bone_lengths(rays, 2 * pose, 2 * root)
-    torch.testing.assert_close(larger[BONES], 2 * found[BONES])
-    assert (apparent_bone_lengths(rays, pose, root, quantile=0.5) <= found).all()
 
 
 # Place
@@ -226,78 +130,120 @@ def test_smoothing_calms_the_path_and_keeps_time_order(source, target):
 # The whole
 
 
-@pytest.mark.parametrize("move", [False, True])
-def test_clean_clips_reproject_onto_themselves(source, target, move):
-    found = synthesise(source, target, torch.ones(4, 17), 0.0, move, generator())
+@EACH_WAY
+def test_clean_clips_reproject_onto_themselves(source, target, how):
+    found = synthesise(source, target, torch.ones(4, 17), replace(how, noise=0.0), generator())
     seen = project(found.pose + found.trajectory[..., None, :], found.intrinsics)
     assert torch.equal(found.keypoints, seen)
     assert (found.pose[..., ROOT, :] == 0).all()
     assert found.subjects == source.subjects
 
 
-def test_without_moving_place_and_camera_are_the_sources(source, target):
-    found = synthesise(source, target, some_ratios(4), 1.0, False, generator())
-    assert torch.equal(found.trajectory, source.trajectory) and torch.equal(found.intrinsics, source.intrinsics)
+@pytest.mark.parametrize("yaw", [0.0, math.pi])
+def test_without_moving_place_and_camera_are_the_sources(source, target, yaw):
+    how = Synthesis(1.0, False, yaw)
+    found = synthesise(source, target, some_ratios(4), how, generator())
+    assert torch.equal(found.intrinsics, source.intrinsics)
+    torch.testing.assert_close(found.trajectory.mean(1), source.trajectory.mean(1))
     changed = replace(target, keypoints=torch.zeros_like(target.keypoints))
-    again = synthesise(source, changed, some_ratios(4), 1.0, False, generator())
+    again = synthesise(source, changed, some_ratios(4), how, generator())
     assert torch.equal(again.keypoints, found.keypoints)
+    if yaw == 0:
+        torch.testing.assert_close(found.trajectory, source.trajectory, rtol=0, atol=1e-12)
 
 
-def test_with_moving_place_and_camera_are_the_targets(source, target):
-    found = synthesise(source, target, some_ratios(4), 0.0, True, generator())
+@pytest.mark.parametrize("yaw", [0.0, math.pi])
+def test_with_moving_place_and_camera_are_the_targets(source, target, yaw):
+    found = synthesise(source, target, some_ratios(4), Synthesis(0.0, True, yaw), generator())
     assert torch.equal(found.intrinsics, target.intrinsics)
     gap = (found.keypoints[..., ROOT, :] - target.keypoints[..., ROOT, :]).norm(dim=-1)
     assert gap.max() < 0.02  # smoothed over the clip
     assert (found.trajectory - source.trajectory).norm(dim=-1).min() > 0.1
 
 
-@pytest.mark.parametrize("move", [False, True])
-def test_bones_are_the_targets_within_the_jitter(source, target, move):
+@EACH_WAY
+def test_bones_are_the_targets_within_the_jitter(source, target, how):
     ratios = some_ratios(4)
-    found = synthesise(source, target, ratios, 1.0, move, generator())
+    found = synthesise(source, target, ratios, how, generator())
     off = lengths(found.pose) / (lengths(source.pose) * ratios[:, None, BONES])
     assert off.max() < 1.06 * 1.04 + 1e-9 and off.min() > 0.94 * 0.96 - 1e-9
     torch.testing.assert_close(off, off[:, :1].expand_as(off))  # rigid over the clip
 
 
+@EACH_WAY
+def test_bones_are_exactly_the_targets_without_jitter(source, target, no_jitter, how):
+    ratios = some_ratios(4)
+    found = synthesise(source, target, ratios, how, generator())
+    torch.testing.assert_close(lengths(found.pose), lengths(source.pose) * ratios[:, None, BONES])
+
+
 def test_nothing_to_change_changes_nothing(source, target, no_jitter):
-    found = synthesise(source, target, torch.ones(4, 17), 1.0, False, generator())
+    found = synthesise(source, target, torch.ones(4, 17), Synthesis(1.0, False, 0.0), generator())
     torch.testing.assert_close(found.pose, source.pose, rtol=0, atol=1e-12)
+    torch.testing.assert_close(found.trajectory, source.trajectory, rtol=0, atol=1e-12)
     torch.testing.assert_close(found.keypoints, source.keypoints, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("move", [False, True])
-def test_only_moved_clips_are_turned(source, target, no_jitter, monkeypatch, move):
-    monkeypatch.setattr(synthesis, "TURN", TURN)
-    found = synthesise(source, target, torch.ones(4, 17), 1.0, move, generator())
-    assert ((found.pose - source.pose).abs().amax((1, 2, 3)) > 1e-3).tolist() == [move] * 4
+@EACH_WAY
+def test_clips_are_turned_as_asked_and_stay_rigid(source, target, no_jitter, monkeypatch, how):
+    monkeypatch.setattr(synthesis, "PITCH", PITCH)
+    found = synthesise(source, target, torch.ones(4, 17), how, generator())
+    turned = how.move or how.yaw > 0
+    assert ((found.pose - source.pose).abs().amax((1, 2, 3)) > 1e-3).tolist() == [turned] * 4
     torch.testing.assert_close(torch.pdist(found.pose[0, 0]), torch.pdist(source.pose[0, 0]), rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("move", [False, True])
-def test_detector_error_follows_the_factor_and_the_image_size(source, target, no_jitter, move):
-    clean, once, twice = (synthesise(source, target, torch.ones(4, 17), n, move, generator()) for n in (0.0, 1.0, 2.0))
+def test_a_person_seen_from_another_side_keeps_every_height(source, target, no_jitter):
+    found = synthesise(source, target, torch.ones(4, 17), Synthesis(1.0, False), generator())
+    assert (found.pose - source.pose).norm(dim=-1).amax((1, 2)).min() > 0.1
+    torch.testing.assert_close(heights(found.pose, source.up), heights(source.pose, source.up), rtol=0, atol=1e-9)
+    before, after = (heights(b.trajectory, source.up) for b in (source, found))
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-9)
+    torch.testing.assert_close(found.up, source.up, rtol=0, atol=1e-9)
+
+
+def test_the_path_turns_with_the_person(source, target, no_jitter):
+    found = synthesise(source, target, torch.ones(4, 17), Synthesis(1.0, False), generator())
+    for b in range(4):
+        before, after = (torch.cat([x.pose[b].flatten(0, 1), x.trajectory[b].diff(dim=0)]) for x in (source, found))
+        rotation = torch.linalg.lstsq(before, after).solution
+        torch.testing.assert_close(before @ rotation, after, rtol=0, atol=1e-9)
+
+
+def test_up_follows_a_tilted_view(source, target, no_jitter, monkeypatch):
+    monkeypatch.setattr(synthesis, "PITCH", PITCH)
+    found = synthesise(source, target, torch.ones(4, 17), Synthesis(1.0, True), generator())
+    assert (found.up - source.up).norm(dim=-1).min() > 1e-3
+    torch.testing.assert_close(heights(found.pose, found.up), heights(source.pose, source.up), rtol=0, atol=1e-9)
+
+
+@EACH_WAY
+def test_detector_error_follows_the_factor_and_the_image_size(source, target, no_jitter, how):
+    clean, once, twice = (
+        synthesise(source, target, torch.ones(4, 17), replace(how, noise=n), generator()) for n in (0.0, 1.0, 2.0)
+    )
     error = once.keypoints - clean.keypoints
     torch.testing.assert_close(twice.keypoints - clean.keypoints, 2 * error)
+    assert torch.equal(clean.keypoints, project(once.pose + once.trajectory[..., None, :], once.intrinsics))
     seen = project(source.pose + source.trajectory[..., None, :], source.intrinsics)
     before, after = ((k.amax(-2) - k.amin(-2)).sum(-1)[..., None, None] for k in (seen, clean.keypoints))
     torch.testing.assert_close(error / after, (source.keypoints - seen) / before)
 
 
-@pytest.mark.parametrize("move", [False, True])
-def test_the_generator_decides_and_inputs_are_left_alone(source, target, move):
+@EACH_WAY
+def test_the_generator_decides_and_inputs_are_left_alone(source, target, how):
     kept = {name: value.clone() for name, value in vars(source).items() if isinstance(value, torch.Tensor)}
     state = torch.get_rng_state()
     ratios = some_ratios(4)
-    first, again, other = (synthesise(source, target, ratios, 1.0, move, generator(s)) for s in (1, 1, 2))
+    first, again, other = (synthesise(source, target, ratios, how, generator(s)) for s in (1, 1, 2))
     assert torch.equal(first.keypoints, again.keypoints) and torch.equal(first.pose, again.pose)
     assert not torch.equal(first.pose, other.pose)
     assert all(torch.equal(getattr(source, name), value) for name, value in kept.items())
     assert torch.equal(ratios, some_ratios(4)) and torch.equal(torch.get_rng_state(), state)
 
 
-@pytest.mark.parametrize("move", [False, True])
-def test_clips_without_a_person_stay_finite(source, target, move):
+@EACH_WAY
+def test_clips_without_a_person_stay_finite(source, target, how):
     """A failed detector puts every keypoint in one place, in the source, in the target or for a frame."""
     nowhere = torch.zeros_like(source.keypoints)
     gap = target.keypoints.clone()
@@ -307,7 +253,7 @@ def test_clips_without_a_person_stay_finite(source, target, move):
         (source, replace(target, keypoints=nowhere)),
         (source, replace(target, keypoints=gap)),
     ):
-        found = synthesise(s, t, some_ratios(4), 1.0, move, generator())
+        found = synthesise(s, t, some_ratios(4), how, generator())
         assert found.keypoints.isfinite().all() and found.trajectory.isfinite().all()
         assert found.keypoints.abs().max() < 5 and found.trajectory.abs().max() < 200
 
@@ -317,29 +263,67 @@ def test_float32_stays_float32(source, target):
         replace(b, **{k: v.float() for k, v in vars(b).items() if isinstance(v, torch.Tensor)})
         for b in (source, target)
     )
-    found = synthesise(s, t, some_ratios(4).float(), 1.0, True, generator())
-    assert {x.dtype for x in (found.keypoints, found.pose, found.trajectory, found.intrinsics)} == {torch.float32}
+    found = synthesise(s, t, some_ratios(4).float(), Synthesis(1.0, True), generator())
+    values = (found.keypoints, found.pose, found.trajectory, found.intrinsics, found.up)
+    assert {x.dtype for x in values} == {torch.float32}
 
 
-def test_turning_is_one_rigid_rotation_per_clip():
-    pose = poses(3, 4)
-    turned = turn(pose, generator())
-    for before, after in zip(pose.flatten(0, 1), turned.flatten(0, 1)):
-        torch.testing.assert_close(torch.pdist(after), torch.pdist(before), rtol=0, atol=1e-9)
-    rotations = [torch.linalg.lstsq(p.flatten(0, 1), t.flatten(0, 1)).solution for p, t in zip(pose, turned)]
-    for rotation, p, t in zip(rotations, pose, turned):
-        torch.testing.assert_close(p @ rotation, t, rtol=0, atol=1e-9)
-        assert abs(torch.linalg.det(rotation) - 1) < 1e-9
-    assert (rotations[0] - rotations[1]).abs().max() > 1e-3
+# View
 
 
-def test_turns_have_the_stated_size():
-    across, ahead = torch.eye(3, dtype=torch.float64)[[0, 2]]
-    turned = turn(torch.stack([across, ahead]).expand(5000, 1, 2, 3), generator())[:, 0]
-    yaw = torch.atan2(-turned[:, 0, 2], turned[:, 0, 0])
-    pitch = torch.asin(-turned[:, 1, 1])
-    for angle in (yaw, pitch):
-        assert abs(angle.std() / TURN - 1) < 0.1 and abs(angle.mean()) < 0.01
+def applied(rotations: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
+    return (rotations @ vectors[..., None])[..., 0]
+
+
+def test_no_turn_is_the_identity():
+    assert torch.equal(turns(ups(), 0.0, 0.0, generator()), torch.eye(3).double().expand(4, 3, 3))
+
+
+def test_turns_are_rotations_one_for_each_clip():
+    found = turns(ups().repeat(5, 1), math.pi, 0.3, generator())
+    identity = torch.eye(3).double().expand(20, 3, 3)
+    torch.testing.assert_close(found @ found.mT, identity, rtol=0, atol=1e-9)
+    torch.testing.assert_close(torch.linalg.det(found), torch.ones(20).double(), rtol=0, atol=1e-9)
+    assert torch.pdist(found.flatten(1)).min() > 1e-3
+
+
+def test_yaw_leaves_the_vertical_where_it_is():
+    up = ups().repeat(5, 1)
+    found = turns(up, math.pi, 0.0, generator())
+    torch.testing.assert_close(applied(found, up), up, rtol=0, atol=1e-9)
+    assert (found - torch.eye(3).double()).abs().amax((1, 2)).min() > 1e-3
+
+
+@pytest.mark.parametrize("yaw", [0.5, math.pi])
+def test_yaw_is_uniform_to_either_side(yaw):
+    up = ups()[:1].expand(4000, 3)
+    found = turns(up, yaw, 0.0, generator())
+    ahead = torch.nn.functional.normalize(torch.linalg.cross(up, up.new_tensor([0.3, 0.1, 1]).expand_as(up)), dim=-1)
+    turned = applied(found, ahead)
+    angle = torch.atan2((torch.linalg.cross(ahead, turned) * up).sum(-1), (ahead * turned).sum(-1))
+    assert angle.abs().max() <= yaw + 1e-9 and angle.min() < -0.98 * yaw and angle.max() > 0.98 * yaw
+    quarters = torch.histc(angle, 4, -yaw, yaw) / len(angle)
+    assert (quarters - 0.25).abs().max() < 0.03
+
+
+def test_pitch_changes_the_tilt_alone():
+    """The camera goes up or down: what points across its view, level, stays; the vertical tilts as drawn."""
+    up = ups().repeat(1000, 1)
+    found = turns(up, 0.0, PITCH, generator())
+    level = torch.linalg.cross(up, up.new_tensor([0, 0, 1]).expand_as(up))
+    torch.testing.assert_close(applied(found, level), level, rtol=0, atol=1e-9)
+    tilted = applied(found, up)
+    assert (tilted * level).sum(-1).abs().max() < 1e-9
+    angle = torch.asin((torch.linalg.cross(up, tilted) * torch.nn.functional.normalize(level, dim=-1)).sum(-1))
+    assert abs(angle.std() / PITCH - 1) < 0.05 and abs(angle.mean()) < 0.005
+
+
+def test_a_camera_above_the_person_can_be_turned_too():
+    """Looking straight down there is no level axis across the view: only the yaw remains."""
+    up = torch.tensor([[0.0, 0.0, -1.0]]).double()
+    found = turns(up, math.pi, PITCH, generator())
+    torch.testing.assert_close(applied(found, up), up)
+    torch.testing.assert_close(found @ found.mT, torch.eye(3).double()[None])
 
 
 # Noise and cameras
@@ -391,31 +375,3 @@ def test_another_focal_length_or_centre_is_another_camera(number, change):
     assert cameras_differ(source, target)
     assert cameras_differ(target[2:3], source)
     assert not cameras_differ(torch.cat([source, target]), target)
-
-
-# Measuring through a lifter
-
-
-@pytest.fixture(scope="module")
-def lifter() -> Lifter:
-    torch.manual_seed(0)
-    return Lifter(MixSTE(frames=5, joints=17, width=16, depth=1)).eval()
-
-
-def test_bones_are_measured_without_labels(lifter):
-    videos = [sequence(12, seed=1), sequence(3, seed=2, camera=1), sequence(10, seed=3, camera=2)]
-    state = torch.get_rng_state()
-    found = measure_bones(lifter, videos)
-    assert torch.equal(torch.get_rng_state(), state)
-    assert found.shape == (17,) and found[ROOT] == 1 and (found > 0).all()
-    assert torch.equal(found, found[MIRRORED])
-    assert torch.equal(measure_bones(lifter, [v.unlabelled() for v in videos]), found)
-    ruined = [replace(v, pose=torch.full_like(v.pose, torch.nan), trajectory=None) for v in videos]
-    assert torch.equal(measure_bones(lifter, ruined), found)
-
-
-def test_measuring_looks_at_evenly_spread_clips(lifter):
-    video = sequence(50, seed=4)
-    ends = replace(video, keypoints=torch.cat([video.keypoints[:5], video.keypoints[-5:]]))
-    assert torch.equal(measure_bones(lifter, [video], clips=2), measure_bones(lifter, [ends]))
-    assert not torch.equal(measure_bones(lifter, [video], clips=2), measure_bones(lifter, [video]))

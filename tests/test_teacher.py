@@ -1,13 +1,19 @@
 """The moving average of a student, and the labels it draws from 2D alone."""
 
+from dataclasses import replace
+
 import pytest
 import torch
-from bodies import batch, generator
+from bodies import BONES, batch, generator, lengths, some_ratios
 
+from common.bones import SourceBones, bone_vectors, rebone
+from common.camera import undistort
 from common.clips import Batch
+from common.jpma import estimate_root, j_agg
 from common.lifter import Lifter
 from common.lora import add_lora
 from common.mixste import MixSTE
+from common.refinement import Refinement
 from common.skeleton import H36M_17
 from common.teacher import REPROJECTION_SCALE, SPREAD_SCALE, Teacher, pseudo_label, reprojection_loss
 
@@ -25,6 +31,16 @@ def clips() -> Batch:
     return batch(4, 5)
 
 
+@pytest.fixture
+def people(clips) -> torch.Tensor:
+    """(4, 17) the bones of everybody in the clips."""
+    return bone_vectors(clips.pose).norm(dim=-1)[:, 0]
+
+
+REFINEMENTS = [None, *(Refinement(SourceBones(torch.ones(17), torch.ones(17)), 0.002, m) for m in ("map", "snap"))]
+EACH_REFINEMENT = pytest.mark.parametrize("refinement", REFINEMENTS, ids=["none", "map", "snap"])
+
+
 def shift(lifter: Lifter, by: float) -> None:
     """Add a number to every weight, frozen ones too."""
     with torch.no_grad():
@@ -38,7 +54,7 @@ class Draws:
     def __init__(self, hypotheses: torch.Tensor):
         self.hypotheses = hypotheses
 
-    def sample(self, keypoints, num_proposals, sampling_timesteps, flip, generator):
+    def sample(self, keypoints, num_proposals, sampling_timesteps, flip, generator, intrinsics):
         assert self.hypotheses.shape[1] == num_proposals
         return self.hypotheses[:, None].expand(-1, sampling_timesteps, -1, -1, -1, -1)
 
@@ -96,65 +112,105 @@ def test_frozen_parts_are_not_averaged(student):
     assert moved == {name for name, p in student.named_parameters() if p.requires_grad}
 
 
-def test_pseudo_labels_of_a_lifter(student, clips):
-    student.eval()
-    keypoints, intrinsics = clips.keypoints.float(), clips.intrinsics.float()
-    pose, confidence = pseudo_label(student, keypoints, intrinsics, 3, generator(1))
+@EACH_REFINEMENT
+@pytest.mark.parametrize("virtual_camera", [False, True])
+def test_pseudo_labels_of_a_lifter(clips, people, refinement, virtual_camera):
+    torch.manual_seed(0)
+    lifter = Lifter(MixSTE(frames=5, joints=17, width=16, depth=1), virtual_camera=virtual_camera).eval()
+    seen = replace(
+        clips,
+        keypoints=clips.keypoints.float(),
+        intrinsics=clips.intrinsics.float(),
+        pose=None,
+        trajectory=None,
+        up=None,
+    )
+    kept, people = seen.keypoints.clone(), people.float()
+    pose, confidence = pseudo_label(lifter, seen, people, refinement, 3, generator(1))
     assert pose.shape == (4, 5, 17, 3) and confidence.shape == (4, 5, 17)
     assert not pose.requires_grad and not confidence.requires_grad
     assert (confidence >= 0).all() and (confidence <= 1).all() and pose.isfinite().all()
-    again = pseudo_label(student, keypoints, intrinsics, 3, generator(1))
+    again = pseudo_label(lifter, seen, people, refinement, 3, generator(1))
     assert torch.equal(again[0], pose) and torch.equal(again[1], confidence)
-    assert not torch.equal(pseudo_label(student, keypoints, intrinsics, 3, generator(2))[0], pose)
-    assert torch.equal(keypoints, clips.keypoints.float())
+    assert not torch.equal(pseudo_label(lifter, seen, people, refinement, 3, generator(2))[0], pose)
+    assert torch.equal(seen.keypoints, kept)
 
 
-def test_every_joint_of_a_pseudo_label_is_one_of_the_hypotheses(clips):
-    noise = 0.02 * torch.randn(4, 3, 5, 17, 3, generator=generator(), dtype=torch.float64)
-    hypotheses = clips.pose[:, None] + noise
-    pose, _ = pseudo_label(Draws(hypotheses), clips.keypoints, clips.intrinsics, 3, generator())
-    assert ((hypotheses - pose[:, None]).norm(dim=-1) == 0).any(1).all()
+def test_without_a_refinement_hypotheses_are_joined_and_reboned(clips, people):
+    hypotheses = clips.pose[:, None] + 0.02 * torch.randn(4, 3, 5, 17, 3, generator=generator(), dtype=torch.float64)
+    people = people * some_ratios(4)  # each their own
+    pose, _ = pseudo_label(Draws(hypotheses), clips, people, None, 3, generator())
+    torch.testing.assert_close(lengths(pose), people[:, None, BONES].expand(-1, 5, -1))
+    root = estimate_root(hypotheses, clips.keypoints, clips.intrinsics)
+    joined = j_agg(hypotheses, root, clips.keypoints, clips.intrinsics)
+    torch.testing.assert_close(pose, rebone(joined, people[:, None]))
 
 
-def test_certainty_is_complete_when_all_agrees(clips):
-    pose, confidence = pseudo_label(
-        Draws(clips.pose[:, None].expand(-1, 2, -1, -1, -1)), clips.keypoints, clips.intrinsics, 2, generator()
-    )
-    assert torch.equal(pose, clips.pose)
-    assert (confidence > 1 - 1e-6).all()
+@pytest.mark.parametrize("refinement", REFINEMENTS[1:], ids=["map", "snap"])
+def test_with_a_refinement_the_mean_is_refined(clips, people, refinement):
+    hypotheses = clips.pose[:, None] + 0.05 * torch.randn(4, 3, 5, 17, 3, generator=generator(), dtype=torch.float64)
+    people = people * (1 + 0.1 * torch.rand(4, 1, generator=generator(), dtype=torch.float64))
+    pose, belief = pseudo_label(Draws(hypotheses), clips, people, refinement, 3, generator())
+    rays = undistort(clips.keypoints, clips.intrinsics)
+    torch.testing.assert_close(pose, refinement(hypotheses.mean(1), rays, people[:, None]))
+    plain, doubt = pseudo_label(Draws(hypotheses), clips, people, None, 3, generator())
+    assert (pose - plain).abs().max() > 1e-3
+    assert belief.mean() > doubt.mean()  # it projects better
 
 
-def test_an_outlier_keypoint_is_not_believed(clips):
-    spoilt = clips.keypoints.clone()
-    spoilt[1, 2, WRIST] += 0.1
+def test_a_refined_label_is_nearer_to_the_truth(clips, people):
+    hypotheses = clips.pose[:, None] + 0.05 * torch.randn(4, 3, 5, 17, 3, generator=generator(), dtype=torch.float64)
+    off = [
+        (pseudo_label(Draws(hypotheses), clips, people, how, 3, generator())[0] - clips.pose).norm(dim=-1).mean()
+        for how in REFINEMENTS[:2]
+    ]
+    assert off[1] < 0.8 * off[0]
+
+
+@EACH_REFINEMENT
+def test_certainty_is_complete_when_all_agrees(clips, people, refinement):
+    agreeing = Draws(clips.pose[:, None].expand(-1, 2, -1, -1, -1))
+    pose, confidence = pseudo_label(agreeing, clips, people, refinement, 2, generator())
+    torch.testing.assert_close(pose, clips.pose, rtol=0, atol=1e-7)
+    assert (confidence > 1 - 1e-5).all()
+
+
+@EACH_REFINEMENT
+def test_an_outlier_keypoint_is_believed_least(clips, people, refinement):
+    keypoints = clips.keypoints.clone()
+    keypoints[1, 2, WRIST] += 0.1
+    spoilt = replace(clips, keypoints=keypoints)
     lifter = Draws(clips.pose[:, None])
-    _, before = pseudo_label(lifter, clips.keypoints, clips.intrinsics, 1, generator())
-    _, confidence = pseudo_label(lifter, spoilt, clips.intrinsics, 1, generator())
-    assert confidence[1, 2, WRIST] < 0.01
-    assert confidence[1, 2].argmin() == WRIST
+    _, before = pseudo_label(lifter, clips, people, refinement, 1, generator())
+    _, confidence = pseudo_label(lifter, spoilt, people, refinement, 1, generator())
+    if refinement is None:
+        assert confidence[1, 2, WRIST] < 0.01
+    if refinement is None or refinement.mode == "map":  # a snap believes what it is told
+        assert confidence[1, 2].argmin() == WRIST
     others = torch.ones_like(confidence).bool()
     others[1, 2] = False
     torch.testing.assert_close(confidence[others], before[others])
 
 
-def test_confidence_falls_with_spread_as_stated(clips):
+def test_confidence_falls_with_spread_as_stated(clips, people):
     """Two hypotheses on either side along the ray: the same image, a depth nobody knows."""
     along = clips.pose + clips.trajectory[..., None, :]
     offset = 0.03 * torch.nn.functional.normalize(along, dim=-1)
     offset[..., :WRIST, :] = 0
     offset[..., WRIST + 1 :, :] = 0
     hypotheses = torch.stack([clips.pose - offset, clips.pose + offset], 1)
-    _, confidence = pseudo_label(Draws(hypotheses), clips.keypoints, clips.intrinsics, 2, generator())
+    _, confidence = pseudo_label(Draws(hypotheses), clips, people, REFINEMENTS[1], 2, generator())
     expected = torch.full_like(confidence[..., WRIST], -0.03 / SPREAD_SCALE).exp()
     torch.testing.assert_close(confidence[..., WRIST], expected, rtol=1e-4, atol=0)
     assert confidence[..., :WRIST].min() > 1 - 1e-4
 
 
-def test_confidence_falls_with_distance_as_stated(clips):
+def test_confidence_falls_with_distance_as_stated(clips, people):
     """All joints but one where they belong, with the wrist so far away that reweighting leaves it out."""
-    seen = clips.keypoints.clone()
-    seen[..., WRIST, 0] += REPROJECTION_SCALE
-    _, confidence = pseudo_label(Draws(clips.pose[:, None]), seen, clips.intrinsics, 1, generator())
+    keypoints = clips.keypoints.clone()
+    keypoints[..., WRIST, 0] += REPROJECTION_SCALE
+    seen = replace(clips, keypoints=keypoints)
+    _, confidence = pseudo_label(Draws(clips.pose[:, None]), seen, people, None, 1, generator())
     assert (confidence[..., WRIST] - torch.tensor(-1.0).exp()).abs().max() < 0.05
 
 
@@ -183,8 +239,10 @@ def test_the_gradient_draws_a_shifted_joint_back(clips):
 
 def test_a_clip_without_a_person_has_finite_gradients():
     pose = torch.randn(2, 5, 17, 3, generator=generator()).requires_grad_()
-    keypoints, intrinsics = torch.zeros(2, 5, 17, 2), batch(2, 1).intrinsics.float()
-    reprojection_loss(pose, keypoints, intrinsics).backward()
+    nobody = Batch(torch.zeros(2, 5, 17, 2), batch(2, 1).intrinsics.float(), None, None, ["A", "B"])
+    reprojection_loss(pose, nobody.keypoints, nobody.intrinsics).backward()
     assert pose.grad.isfinite().all()
-    found, confidence = pseudo_label(Draws(pose.detach()[:, None]), keypoints, intrinsics, 1, generator())
-    assert found.isfinite().all() and confidence.isfinite().all()
+    for refinement in REFINEMENTS:
+        lifter = Draws(pose.detach()[:, None])
+        found, confidence = pseudo_label(lifter, nobody, torch.full((2, 17), 0.3), refinement, 1, generator())
+        assert found.isfinite().all() and confidence.isfinite().all()

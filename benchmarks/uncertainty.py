@@ -1,0 +1,108 @@
+"""Whether the spread of the hypotheses says how wrong a joint is: correlation and calibration on a finished run.
+
+    python h36m_transfer.py --sample -c checkpoint/sample
+    python benchmarks/uncertainty.py checkpoint/sample
+
+The spread is turned into millimetres by one factor, fitted on the source subjects' labels; target labels are only
+looked at to judge the result. Writes benchmarks/results/uncertainty.txt and fig/uncertainty.png.
+"""
+
+import argparse
+import json
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import numpy as np
+import torch
+from scipy.stats import spearmanr
+
+if __package__ in (None, ""):  # run as a script: Python looks in benchmarks/ only
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from common.checkpoint import load_lifter
+from common.errors import InputError, run_script
+from common.evaluation import Sampling
+from common.h36m import load_h36m
+from common.metrics import joint_errors
+from common.run import BEST_FILE, stored_refinement
+from common.skeleton import H36M_17
+from common.uncertainty import calibration_curve, fitted_scale, predictions
+
+ROOT = Path(__file__).resolve().parent.parent
+COUNTS = (2, 5, 10, 20)  # hypotheses
+DRAWN = 10  # of the counts, in the figure
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("run", type=Path, help="output folder of h36m_transfer.py with an adapted model")
+    args = parser.parse_args()
+    for name in ("metrics.json", BEST_FILE):
+        if not (args.run / name).is_file():
+            raise InputError(f"{args.run}: holds no {name}; expected the output folder of h36m_transfer.py")
+    record = json.loads((args.run / "metrics.json").read_text())
+    asked = Namespace(**record["arguments"])
+    subjects = asked.subjects_train + asked.subjects_test
+    data = load_h36m(Path(asked.data_dir), asked.keypoints, subjects, asked.actions)
+    source, target = (
+        [s.downsampled(asked.downsample) for name in names for s in data.sequences[name]]
+        for names in (asked.subjects_train, asked.subjects_test)
+    )
+    lifter = load_lifter(args.run / BEST_FILE).eval()
+    refinement = stored_refinement(args.run / BEST_FILE, asked)
+
+    lines = [
+        f"{record['protocol']}, 2D {record['keypoints']}, adapted model, error of "
+        f"{'the refined pose' if refinement else 'J-Agg'}",
+        f"{'SYNTHETIC DATA. ' if record['synthetic'] else ''}{data.provenance}",
+        "",
+        " H  scale from source  expected (mm)  true (mm)  rank correlation: joints  within a joint  frames",
+    ]
+    for count in COUNTS:
+        sampling = Sampling(count, 1, seed=asked.seed)
+        scale = fitted_scale(lifter, source, sampling, refinement)
+        if scale is None:
+            raise InputError(
+                f"{args.run}: its hypotheses are all alike (--deterministic?), nothing to judge"
+            )
+        found = list(predictions(lifter, target, sampling, refinement))
+        expected = scale * torch.cat([spreads for *_, spreads in found])
+        errors = torch.cat([joint_errors(pose, s.pose) for s, pose, _ in found])
+        moving = [joint for joint in range(errors.shape[1]) if joint != H36M_17.root_index]
+        expected, errors = (1000 * x[:, moving] for x in (expected, errors))
+        within = np.mean([spearmanr(expected[:, j], errors[:, j]).statistic for j in range(len(moving))])
+        joints = spearmanr(expected.flatten(), errors.flatten()).statistic
+        frames = spearmanr(expected.mean(1), errors.mean(1)).statistic
+        lines.append(
+            f"{count:2}  {scale:17.2f}  {expected.mean():13.1f}  {errors.mean():9.1f}  {joints:24.2f}  {within:14.2f}"
+            f"  {frames:6.2f}"
+        )
+        if count == DRAWN:
+            draw(calibration_curve(expected, errors), lines[0], record["synthetic"], ROOT / "fig" / "uncertainty.png")
+    (ROOT / "benchmarks" / "results").mkdir(exist_ok=True)
+    (ROOT / "benchmarks" / "results" / "uncertainty.txt").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+def draw(curve: np.ndarray, title: str, synthetic: bool, path: Path) -> None:
+    """Expected against true error, a dot per tenth of the joints."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.6, 4.4), layout="constrained", facecolor="white")
+    ax = figure.subplots()
+    limit = 1.08 * curve.max()
+    ax.plot([0, limit], [0, limit], color="#999999", linewidth=1, label="expected = true")
+    ax.plot(*curve.T, "o-", color="#0072B2", label=f"a tenth of the joints each, H {DRAWN}")
+    ax.set(xlim=(0, limit), ylim=(0, limit), xlabel="expected error (mm)", ylabel="true error (mm)")
+    ax.set_aspect("equal")
+    label = "SYNTHETIC data. " if synthetic else ""
+    ax.set_title(f"{label}Spread of the hypotheses, scaled on the source\n{title}", fontsize=8)
+    ax.legend(frameon=False, loc="upper left", fontsize=8)
+    ax.grid(alpha=0.3)
+    figure.savefig(path, dpi=130)
+
+
+if __name__ == "__main__":
+    torch.set_grad_enabled(False)
+    run_script(main)

@@ -1,0 +1,94 @@
+"""How sure a prediction is: the spread of the hypotheses, turned into an expected error (METHOD 4)."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from common.evaluation import REFINED, Sampling, aggregate, hypothesise
+from common.lifter import Lifter
+from common.metrics import joint_errors
+from common.refinement import Refinement
+from common.sequences import Sequence
+from common.windows import stitch
+
+VIDEOS = 32  # on which the scale is fitted
+
+
+def spread(hypotheses: torch.Tensor) -> torch.Tensor:
+    """Per joint the root of the mean squared distance from the mean, (..., H, T, J, 3) -> (..., T, J), metres.
+
+    Divided by H - 1, so that its square does not depend on H on average; zero for a single hypothesis.
+    """
+    count = hypotheses.shape[-4]
+    distances = (hypotheses - hypotheses.mean(-4, keepdim=True)).norm(dim=-1)
+    return (distances.square().sum(-3) / max(count - 1, 1)).sqrt()
+
+
+def predictions(
+    lifter: Lifter, sequences: list[Sequence], sampling: Sampling, refinement: Refinement | None
+) -> Iterator[tuple[Sequence, torch.Tensor, torch.Tensor]]:
+    """Each video with its result (F, J, 3), refined or else J-Agg, and the spread (F, J), of the last diffusion step.
+
+    Labels are not read.
+    """
+    lengths = refinement.lengths(lifter, sequences) if refinement else {}
+    for sequence, hypotheses in hypothesise(lifter, sequences, sampling):
+        last, person = hypotheses[:, -1], lengths.get(sequence.subject)
+        poses, _ = aggregate(last, sequence.unlabelled(), "estimated", refinement, person)
+        yield sequence, poses[REFINED if refinement else "J_Agg"], stitch(spread(last), len(sequence))
+
+
+def fitted_scale(
+    lifter: Lifter, source: list[Sequence], sampling: Sampling, refinement: Refinement | None
+) -> float | None:
+    """`fit_scale` on labelled source videos, evenly spread ones."""
+    lifter.eval()
+    chosen = source[:: max(len(source) // VIDEOS, 1)]
+    found = list(predictions(lifter, chosen, sampling, refinement))
+    errors = torch.cat([joint_errors(pose, sequence.pose) for sequence, pose, _ in found])
+    return fit_scale(torch.cat([spreads for *_, spreads in found]), errors)
+
+
+def write_predictions(
+    path: Path,
+    lifter: Lifter,
+    sequences: list[Sequence],
+    sampling: Sampling,
+    refinement: Refinement | None,
+    scale: float | None,
+) -> None:
+    """Write the results for some videos, all of the file or nothing.
+
+    An npz: for every video 'SUBJECT/ACTION/CAMERA/pose' (F, 17, 3) float32 metres, relative to the root, camera axes,
+    Human3.6M-17, and '.../expected_error' (F, 17) float32 metres where `scale` is known.
+    """
+    arrays = {}
+    for sequence, pose, spreads in predictions(lifter, sequences, sampling, refinement):
+        name = f"{sequence.subject}/{sequence.action}/{sequence.camera}"
+        arrays[f"{name}/pose"] = pose.numpy()
+        if scale is not None:
+            arrays[f"{name}/expected_error"] = (scale * spreads).numpy()
+    partial = path.with_name(f".{path.name}.partial.npz")
+    try:
+        np.savez_compressed(partial, **arrays)
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def fit_scale(spreads: torch.Tensor, errors: torch.Tensor) -> float | None:
+    """The factor that makes the mean spread the mean error. To be fitted on source data; None without any spread."""
+    mean = spreads.double().mean().item()
+    return errors.double().mean().item() / mean if mean > 0 else None
+
+
+def calibration_curve(expected: torch.Tensor, errors: torch.Tensor, bins: int = 10) -> np.ndarray:
+    """Expected and true error in bins of equally many joints, from the surest to the least sure, (bins, 2)."""
+    order = expected.flatten().argsort()
+    return np.array([
+        (expected.flatten()[part].mean().item(), errors.flatten()[part].mean().item())
+        for part in order.tensor_split(bins)
+    ])  # fmt: skip
