@@ -22,6 +22,7 @@ from common.clips import Clips
 from common.errors import InputError, run_script
 from common.evaluation import Sampling, evaluate
 from common.evaluation_3dhp import Evaluation3DHP, evaluate_3dhp
+from common.floor import with_up
 from common.h36m import FRAME_RATE, load_h36m
 from common.inference_mat import write_annotations, write_expected_errors, write_inference
 from common.lifter import Lifter
@@ -59,7 +60,7 @@ from common.uncertainty import fitted_scale
 SAMPLE_DIR = Path("data/sample")
 SAMPLE_DEFAULTS = {
     "data_dir": SAMPLE_DIR, "channels": 64, "depth": 2, "number_of_frames": 9, "downsample": 10, "batch_size": 16,
-    "source_epochs": 30, "source_lr": 3e-3, "source_lrd": 0.88,
+    "source_epochs": 30, "source_lr": 3e-3, "source_lrd": 0.88, "oracle_epochs": 400,
     "epochs": 100, "learning_rate": 4e-3, "lr_decay": 0.97, "ema_decay": 0.99, "drop_path": 0.0,
     "num_proposals": 2, "sampling_timesteps": 1, "rank": 16,
 }  # fmt: skip
@@ -134,9 +135,8 @@ def main() -> None:
                 )
             # Oracle, from the labels of 3DHP's training sequences: what adaptation could reach at best.
             if args.supervised_target:
-                models["oracle"], histories["oracle"] = train_supervised(
-                    "oracle", mpi_train.train, args, about, device, log
-                )
+                labelled = mpi_train.train + (source if args.supervised_target == "both" else [])
+                models["oracle"], histories["oracle"] = train_supervised("oracle", labelled, args, about, device, log)
 
     # Evaluation: every frame is predicted, the valid ones are scored.
     results: dict[str, Evaluation3DHP] = {}
@@ -184,7 +184,7 @@ def main() -> None:
         "and one per aggregation"
     )
     if args.render:
-        render_sequence(models, video, sampling, about["synthetic"], args)
+        render_sequence(models, refinements, video, sampling, about["synthetic"], args)
 
 
 def train_supervised(
@@ -205,8 +205,10 @@ def train_supervised(
         history = restore(state, generator)
 
     steps = clips.steps(args.batch_size)
-    progress = Progress(stage, args.source_epochs * steps, len(history) * steps)
-    for epoch in range(len(history) + 1, args.source_epochs + 1):
+    epochs = (args.oracle_epochs if stage == "oracle" else None) or args.source_epochs
+    decay = args.source_lrd ** (args.source_epochs / epochs)  # as much in all, however many epochs
+    progress = Progress(stage, epochs * steps, len(history) * steps)
+    for epoch in range(len(history) + 1, epochs + 1):
         lifter.train()
         begin, total = time.monotonic(), 0.0
         for step, batch in enumerate(clips.epoch(args.batch_size, generator, flip=not args.no_data_augmentation)):
@@ -217,7 +219,7 @@ def train_supervised(
             predicted = lifter.denoise(batch.keypoints, noisy[:, None], t, batch.intrinsics)[:, 0]
             loss = joint_errors(predicted, batch.pose).mean()
 
-            set_learning_rate(optimizer, args.source_lr, args.source_lrd, epoch, (epoch - 1) * steps + step)
+            set_learning_rate(optimizer, args.source_lr, decay, epoch, (epoch - 1) * steps + step)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -228,7 +230,7 @@ def train_supervised(
             "training_mm": total / len(clips) * 1000,
         })  # fmt: skip
         progress.clear()
-        log.epoch(stage, history[-1], args.source_epochs)
+        log.epoch(stage, history[-1], epochs)
         keep_epoch(stage, lifter, optimizer, history, generator, about, args)
     return lifter.eval(), history
 
@@ -248,7 +250,6 @@ def adapt(
     generator = torch.Generator().manual_seed(args.seed)
     torch.manual_seed(args.seed)
     source_clips = Clips(source, args.number_of_frames, args.downsample)
-    target_clips = Clips(target, args.number_of_frames, args.downsample)
     source_stream = source_clips.endless(args.batch_size, generator, flip=not args.no_data_augmentation)
 
     # What the target looks like, from its 2D: bones per person, detector noise, cameras.
@@ -259,7 +260,11 @@ def adapt(
     move = cameras_differ(torch.stack([s.intrinsics for s in source]), torch.stack([s.intrinsics for s in target]))
     print(f"target cameras: {'others' if move else 'the same'}; detector noise: {noise_ratio:.2f} of the source's")
     how = Synthesis(noise_ratio, move, math.radians(args.yaw))
-    refinement = Refinement(bones, target_noise(source, target), args.refine) if args.refine != "none" else None
+    noise = target_noise(source, target)
+    refinement = Refinement(bones, noise, args.refine) if args.refine != "none" else None
+    if move:
+        target = with_up(source_lifter, target, args.downsample, refinement or Refinement(bones, noise))
+    target_clips = Clips(target, args.number_of_frames, args.downsample)
 
     student = copy.deepcopy(source_lifter)
     student.pose_estimator.set_drop_path(args.drop_path)
@@ -269,6 +274,7 @@ def adapt(
     trained = [p for p in student.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, betas=BETAS, weight_decay=WEIGHT_DECAY)
     base_hash = weights_hash(source_lifter)
+    first_taught = math.inf if args.no_teacher else round(args.teacher_start * args.epochs) + 1
     history: list[dict[str, float]] = []
     state = resumed("adapted", args)
     if state:
@@ -280,19 +286,19 @@ def adapt(
         student.pose_estimator.load_state_dict(state["training"]["student"])
         teacher.lifter.pose_estimator.load_state_dict(state["training"]["teacher"])
         teacher.updates = state["training"]["teacher_updates"]
-        ratios = state["training"]["ratios"]
+        ratios, first_taught = state["training"]["ratios"], state["training"]["first_taught"]
         optimizer.load_state_dict(state["optimizer"])
         history = restore(state, generator)
 
     steps = target_clips.steps(args.batch_size)
     progress = Progress("adapted", args.epochs * steps, len(history) * steps)
-    first_taught = args.epochs + 1 if args.no_teacher else round(args.teacher_start * args.epochs) + 1
     for epoch in range(len(history) + 1, args.epochs + 1):
         student.train()
         begin, taught = time.monotonic(), epoch >= first_taught
         totals = dict.fromkeys(["source_mm", *(["pseudo_label_mm", "reprojection"] if taught else [])], 0.0)
         if epoch == first_taught:  # seen through a better lifter than at the start
-            ratios = SourceBones.measured(teacher.lifter, thin_source).ratios(teacher.lifter, thin_target)
+            better = SourceBones.measured(teacher.lifter, thin_source)
+            ratios = better.ratios(teacher.lifter, thin_target)
         target_epoch = target_clips.epoch(args.batch_size, generator, flip=not args.no_data_augmentation)
         for step, target_batch in enumerate(target_epoch):
             # 1. Source clips, made to look like the target.
@@ -349,6 +355,7 @@ def adapt(
             "teacher": teacher.lifter.pose_estimator.state_dict(),
             "teacher_updates": teacher.updates,
             "ratios": ratios,
+            "first_taught": first_taught,
         }
         if refinement is not None:
             refinement = refinement.seen_by(student.eval(), thin_source)

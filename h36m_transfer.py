@@ -21,6 +21,7 @@ from common.checkpoint import load_lifter, save_adapter, save_checkpoint, weight
 from common.clips import Clips
 from common.errors import InputError, run_script
 from common.evaluation import Sampling, Scores, evaluate
+from common.floor import with_up
 from common.h36m import load_h36m
 from common.lifter import Lifter
 from common.lora import add_lora
@@ -120,6 +121,7 @@ def main() -> None:
             # Oracle, from the target's labels: what adaptation could reach at best.
             if args.supervised_target:
                 labelled = [s for name in args.subjects_unlabeled for s in data.sequences[name]]
+                labelled += source if args.supervised_target == "both" else []
                 models["oracle"], histories["oracle"] = train_supervised("oracle", labelled, args, about, device, log)
 
     # Evaluation and report.
@@ -146,7 +148,7 @@ def main() -> None:
         write_predictions(args.checkpoint / PREDICTIONS_FILE, model, reported, sampling, refinement, scale)
         print(f"predictions, {TITLES[row]}: {args.checkpoint / PREDICTIONS_FILE}")
     if args.render:
-        render_sequence(models, video, sampling, data.synthetic, args)
+        render_sequence(models, refinements, video, sampling, data.synthetic, args)
 
 
 def train_supervised(
@@ -167,8 +169,10 @@ def train_supervised(
         history = restore(state, generator)
 
     steps = clips.steps(args.batch_size)
-    progress = Progress(stage, args.source_epochs * steps, len(history) * steps)
-    for epoch in range(len(history) + 1, args.source_epochs + 1):
+    epochs = (args.oracle_epochs if stage == "oracle" else None) or args.source_epochs
+    decay = args.source_lrd ** (args.source_epochs / epochs)  # as much in all, however many epochs
+    progress = Progress(stage, epochs * steps, len(history) * steps)
+    for epoch in range(len(history) + 1, epochs + 1):
         lifter.train()
         begin, total = time.monotonic(), 0.0
         for step, batch in enumerate(clips.epoch(args.batch_size, generator, flip=not args.no_data_augmentation)):
@@ -179,7 +183,7 @@ def train_supervised(
             predicted = lifter.denoise(batch.keypoints, noisy[:, None], t, batch.intrinsics)[:, 0]
             loss = joint_errors(predicted, batch.pose).mean()
 
-            set_learning_rate(optimizer, args.source_lr, args.source_lrd, epoch, (epoch - 1) * steps + step)
+            set_learning_rate(optimizer, args.source_lr, decay, epoch, (epoch - 1) * steps + step)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()
@@ -190,7 +194,7 @@ def train_supervised(
             "training_mm": total / len(clips) * 1000,
         })  # fmt: skip
         progress.clear()
-        log.epoch(stage, history[-1], args.source_epochs)
+        log.epoch(stage, history[-1], epochs)
         keep_epoch(stage, lifter, optimizer, history, generator, about, args)
     return lifter.eval(), history
 
@@ -210,7 +214,6 @@ def adapt(
     generator = torch.Generator().manual_seed(args.seed)
     torch.manual_seed(args.seed)
     source_clips = Clips(source, args.number_of_frames, args.downsample)
-    target_clips = Clips(target, args.number_of_frames, args.downsample)
     source_stream = source_clips.endless(args.batch_size, generator, flip=not args.no_data_augmentation)
 
     # What the target looks like, from its 2D: bones per person, detector noise, cameras.
@@ -221,7 +224,11 @@ def adapt(
     move = cameras_differ(torch.stack([s.intrinsics for s in source]), torch.stack([s.intrinsics for s in target]))
     print(f"target cameras: {'others' if move else 'the same'}; detector noise: {noise_ratio:.2f} of the source's")
     how = Synthesis(noise_ratio, move, math.radians(args.yaw))
-    refinement = Refinement(bones, target_noise(source, target), args.refine) if args.refine != "none" else None
+    noise = target_noise(source, target)
+    refinement = Refinement(bones, noise, args.refine) if args.refine != "none" else None
+    if move:
+        target = with_up(source_lifter, target, args.downsample, refinement or Refinement(bones, noise))
+    target_clips = Clips(target, args.number_of_frames, args.downsample)
 
     student = copy.deepcopy(source_lifter)
     student.pose_estimator.set_drop_path(args.drop_path)
@@ -231,6 +238,7 @@ def adapt(
     trained = [p for p in student.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, betas=BETAS, weight_decay=WEIGHT_DECAY)
     base_hash = weights_hash(source_lifter)
+    first_taught = math.inf if args.no_teacher else round(args.teacher_start * args.epochs) + 1
     history: list[dict[str, float]] = []
     state = resumed("adapted", args)
     if state:
@@ -242,19 +250,19 @@ def adapt(
         student.pose_estimator.load_state_dict(state["training"]["student"])
         teacher.lifter.pose_estimator.load_state_dict(state["training"]["teacher"])
         teacher.updates = state["training"]["teacher_updates"]
-        ratios = state["training"]["ratios"]
+        ratios, first_taught = state["training"]["ratios"], state["training"]["first_taught"]
         optimizer.load_state_dict(state["optimizer"])
         history = restore(state, generator)
 
     steps = target_clips.steps(args.batch_size)
     progress = Progress("adapted", args.epochs * steps, len(history) * steps)
-    first_taught = args.epochs + 1 if args.no_teacher else round(args.teacher_start * args.epochs) + 1
     for epoch in range(len(history) + 1, args.epochs + 1):
         student.train()
         begin, taught = time.monotonic(), epoch >= first_taught
         totals = dict.fromkeys(["source_mm", *(["pseudo_label_mm", "reprojection"] if taught else [])], 0.0)
         if epoch == first_taught:  # seen through a better lifter than at the start
-            ratios = SourceBones.measured(teacher.lifter, thin_source).ratios(teacher.lifter, thin_target)
+            better = SourceBones.measured(teacher.lifter, thin_source)
+            ratios = better.ratios(teacher.lifter, thin_target)
         target_epoch = target_clips.epoch(args.batch_size, generator, flip=not args.no_data_augmentation)
         for step, target_batch in enumerate(target_epoch):
             # 1. Source clips, made to look like the target.
@@ -311,6 +319,7 @@ def adapt(
             "teacher": teacher.lifter.pose_estimator.state_dict(),
             "teacher_updates": teacher.updates,
             "ratios": ratios,
+            "first_taught": first_taught,
         }
         if refinement is not None:
             refinement = refinement.seen_by(student.eval(), thin_source)

@@ -26,11 +26,18 @@ if __package__ in (None, ""):  # run as a script: Python looks in benchmarks/ on
 
 from common.errors import InputError, run_script
 from common.report import write_json
+from data.make_sample import make_sample
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, FIGURE = ROOT / "benchmarks" / "results", ROOT / "fig" / "ablation.png"
 SCRIPTS = {"h36m": "h36m_transfer.py", "3dhp": "h36m_3dhp_transfer.py"}
 TARGETS = {"h36m": "S5,S6,S7,S8"}
+LEGEND = (
+    "Millimetres, mean +- standard deviation over seeds, root estimated. MPJPE and P-MPJPE: adapted rows refined, the",
+    "others J-Agg; gap: from the first row to the target oracle, so measured. J-Agg, refined: MPJPE of every row so,",
+    "each with its own gap. worst: the largest change of a subject's MPJPE against the first row. s: seconds of",
+    "training, source included, on one thread. * marks rows whose training loss still falls.",
+)
 LEVEL = 0.03  # a loss that falls less than this from its last tenth but one to its last tenth has levelled off
 
 
@@ -46,7 +53,7 @@ class Row:
 # Source models. The oracle of the first is trained in the same run.
 BASES = {
     "source": Row("source only"),
-    "source_virtual": Row("source only, virtual camera", ("--virtual-camera",), "source_virtual"),
+    "source_plain": Row("source only, no virtual camera", ("--no-virtual-camera",), "source_plain"),
     "source_regression": Row("source only, regression", ("--deterministic",), "source_regression"),
 }
 ROWS = {
@@ -63,11 +70,13 @@ ROWS = {
     "paper": Row(
         "as in the paper",
         ("--lora", "--rank", "4", "--teacher-start", "0", "--yaw", "0", "--no-bone-ratios", "--refine", "none"),
+        "source_plain",
     ),
-    "virtual": Row("+ virtual camera", (), "source_virtual"),
+    "plain": Row("- virtual camera", (), "source_plain"),
     "regression": Row("regression", (), "source_regression"),
 }
-ORACLE, BOTH = "oracle: target labels", "oracle: source and target labels"
+ORACLE, BOTH_TITLE = "oracle: target labels", "oracle: source and target labels"
+BOTH = {"h36m": (), "3dhp": ("--oracle-epochs", "30")}  # flags of the oracle on both; its data is the source's and more
 
 
 def main() -> None:
@@ -83,11 +92,14 @@ def main() -> None:
     parser.add_argument(
         "--rows", default=",".join(ROWS), metavar="LIST", help=f"of {', '.join(ROWS)} (default: all of them)"
     )
+    parser.add_argument("--both", action="store_true", help="also the oracle on source and target labels")
     parser.add_argument("--name", help="of the result files; made from the data when left out")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, metavar="N", help="runs at a time")
     parser.add_argument("--runs", type=Path, default=ROOT / "checkpoint" / "ablation", metavar="DIR")
     parser.add_argument("--plot", action="store_true", help="only draw the figure again")
     args, further = parser.parse_known_args()
+    if args.seeds < 1:
+        raise InputError(f"--seeds: expected 1 or more, found {args.seeds}")
     if not args.plot:
         wanted = [name for name in args.rows.split(",") if name]
         unknown = [name for name in wanted if name not in ROWS]
@@ -126,6 +138,9 @@ class Study:
 
     def run(self) -> None:
         """Everything that is not there yet, source models and oracles first."""
+        sample = ROOT / "data" / "sample"
+        if self.args.data == "sample" and not sample.exists():  # once, not by several runs at a time
+            make_sample(sample)
         seeds = range(self.args.seeds)
         bases = {"source", *(ROWS[row].base for row in self.rows)}
         subjects = ["-str", self.source, "-sun", self.target] if self.args.transfer == "h36m" else []
@@ -135,16 +150,18 @@ class Study:
                 if base in bases:
                     flags = [*subjects, *BASES[base].flags, "--source-only"]
                     first.append((base, seed, flags + (["--supervised-target"] if base == "source" else [])))
-            if self.args.transfer == "h36m":
-                both = ["-str", f"{self.source},{self.target}", "-sun", self.target, "-ste", self.target]
-                first.append(("both", seed, [*both, "--source-only"]))
         for row in self.rows:
             for seed in seeds:
-                source = self.folder(ROWS[row].base, seed) / "source_latest_epoch.bin"
-                second.append((row, seed, [*subjects, *ROWS[row].flags, "--source-checkpoint", str(source)]))
+                second.append((row, seed, [*subjects, *ROWS[row].flags, *self._from(ROWS[row].base, seed)]))
+        for seed in seeds if self.args.both else ():
+            flags = ["--source-only", "--supervised-target", "both", *BOTH[self.args.transfer]]
+            second.append(("both", seed, [*subjects, *flags, *self._from("source", seed)]))
         for phase in (first, second):
             with ThreadPoolExecutor(self.args.jobs) as pool:
                 list(pool.map(lambda job: self._one(*job), phase))
+
+    def _from(self, base: str, seed: int) -> list[str]:
+        return ["--source-checkpoint", str(self.folder(base, seed) / "source_latest_epoch.bin")]
 
     def _one(self, row: str, seed: int, flags: list[str]) -> None:
         folder = self.folder(row, seed)
@@ -171,30 +188,35 @@ class Study:
             return json.loads((self.folder(row, seed) / "metrics.json").read_text())
 
         bases = [metrics("source", seed) for seed in seeds]
-        ends = [(_mpjpe(base, "source_only"), _mpjpe(base, "oracle")) for base in bases]
+        ends = {
+            name: [(_mpjpe(base, "source_only", name), _mpjpe(base, "oracle", name)) for base in bases]
+            for name in ("headline", "J_Agg", "Refined")
+            if all(name in base["rows"]["source_only"] for base in bases)
+        }
         rows: dict[str, Any] = {}
 
         def add(name: str, title: str, runs: list[dict[str, Any]], stage: str, before: list[dict[str, Any]]) -> None:
-            found = [_mpjpe(run, stage) for run in runs]
-            unrefined = [_mpjpe(run, stage, "J_Agg") for run in runs]
+            errors = {
+                name: [_mpjpe(run, stage, name) for run in runs]
+                for name in ("headline", "J_Agg", "Refined")
+                if name in ends and all(name in run["rows"][stage] for run in runs)
+            }
             histories = [run["history"].get(stage, []) for run in runs]
             spent = [sum(e["seconds"] for e in history) for history in histories]
-            for base in before:  # what the source model took counts too
-                spent[before.index(base)] += sum(e["seconds"] for e in base["history"]["source_only"])
+            if before:  # what the source model took counts too
+                spent = [own + sum(e["seconds"] for e in b["history"]["source_only"]) for own, b in zip(spent, before)]
             rows[name] = {
                 "title": title,
-                "mpjpe_mm": found,
+                "mpjpe_mm": errors,
                 "p_mpjpe_mm": [_mpjpe(run, stage, metric="p_mpjpe_mm") for run in runs],
-                "j_agg_mpjpe_mm": unrefined,
-                "gap_closed": [(top - value) / (top - bottom) for value, (top, bottom) in zip(found, ends)],
-                "j_agg_gap_closed": [(top - value) / (top - bottom) for value, (top, bottom) in zip(unrefined, ends)],
+                "gap_closed": {
+                    name: [(top - value) / (top - bottom) for value, (top, bottom) in zip(errors[name], ends[name])]
+                    for name in errors
+                },
                 "worst_subject_change_mm": [_worst(run, stage, base) for run, base in zip(runs, bases)],
                 "training_seconds": spent,
                 "converged": [_level(history) for history in histories],
             }
-            refined = [run["rows"][stage].get("Refined") for run in runs]
-            if all(refined):
-                rows[name]["refined_mpjpe_mm"] = [content["mpjpe_mm"]["overall"] for content in refined]
 
         add("source", BASES["source"].title, bases, "source_only", [])
         for base in BASES:
@@ -204,8 +226,8 @@ class Study:
             before = [metrics(ROWS[row].base, seed) for seed in seeds]
             add(row, ROWS[row].title, [metrics(row, seed) for seed in seeds], "adapted", before)
         add("oracle", ORACLE, bases, "oracle", [])
-        if self.args.transfer == "h36m":
-            add("both", BOTH, [metrics("both", seed) for seed in seeds], "source_only", [])
+        if self.args.both:
+            add("both", BOTH_TITLE, [metrics("both", seed) for seed in seeds], "oracle", [])
         first = bases[0]
         return {
             "name": self.name,
@@ -220,9 +242,9 @@ class Study:
         }
 
 
-def _mpjpe(run: dict[str, Any], stage: str, name: str | None = None, metric: str = "mpjpe_mm") -> float:
+def _mpjpe(run: dict[str, Any], stage: str, name: str = "headline", metric: str = "mpjpe_mm") -> float:
     content = run["rows"][stage]
-    return content[name or content["headline"]][metric]["overall"]
+    return content[content["headline"] if name == "headline" else name][metric]["overall"]
 
 
 def _worst(run: dict[str, Any], stage: str, base: dict[str, Any]) -> float:
@@ -253,18 +275,24 @@ def table(record: dict[str, Any]) -> str:
     lines = [
         f"{record['protocol']}, 2D {record['keypoints']}, seeds {', '.join(map(str, record['seeds']))}",
         f"{'SYNTHETIC DATA. ' if record['synthetic'] else ''}{record['data']}",
-        "MPJPE and P-MPJPE in mm, mean +- standard deviation over seeds, root estimated; refined where adapted.",
-        "'gap' takes the first and the oracle's J-Agg as its ends; 'J-Agg' is the row without refining its output;",
-        "'worst' is the subject with the largest change against source only; * marks rows whose loss still falls.",
+        *LEGEND,
         "",
-        f"{'':{width}}  {'MPJPE':14} {'P-MPJPE':14} {'gap':>6} {'J-Agg':>7} {'worst':>7} {'seconds':>8}",
+        f"{'':{width}}  {'MPJPE':13} {'P-MPJPE':13} {'gap':>5}   {'J-Agg':>6} {'gap':>5}   {'refined':>7} {'gap':>5}"
+        f"   {'worst':>6} {'s':>6}",
     ]
     for content in record["rows"].values():
         star = "" if all(content["converged"]) else "*"
+        errors, gaps = content["mpjpe_mm"], content["gap_closed"]
+        cells = []
+        for name, wide in (("J_Agg", 6), ("Refined", 7)):
+            known = name in errors
+            cells.append(
+                f"{mean(errors[name]):{wide}.1f} {mean(gaps[name]):5.0%}" if known else f"{'-':>{wide}} {'-':>5}"
+            )
         lines.append(
-            f"{content['title'] + star:{width}}  {spread(content['mpjpe_mm']):14} {spread(content['p_mpjpe_mm']):14} "
-            f"{mean(content['gap_closed']):6.0%} {mean(content['j_agg_mpjpe_mm']):7.1f} "
-            f"{max(content['worst_subject_change_mm']):+7.1f} {mean(content['training_seconds']):8.0f}"
+            f"{content['title'] + star:{width}}  {spread(errors['headline']):13} {spread(content['p_mpjpe_mm']):13} "
+            f"{mean(gaps['headline']):5.0%}   {'   '.join(cells)}   "
+            f"{max(content['worst_subject_change_mm']):+6.1f} {mean(content['training_seconds']):6.0f}"
         )
     return "\n".join(lines)
 
@@ -281,15 +309,17 @@ def draw(records: list[dict[str, Any]], path: Path) -> None:
         contents = list(record["rows"].values())
         for place, (name, content) in enumerate(record["rows"].items()):
             end = name.startswith(("source", "oracle", "both"))
-            values = content["mpjpe_mm"]
+            values = content["mpjpe_mm"]["headline"]
             ax.barh(place, mean(values), color="#BBBBBB" if end else "#0072B2", height=0.7)
             ax.plot(values, [place] * len(values), ".", color="black", markersize=4)
             ax.text(max(values), place, f" {mean(values):.1f}", va="center", fontsize=8)
         for name in ("source", "oracle"):
-            ax.axvline(mean(record["rows"][name]["mpjpe_mm"]), color="#D55E00", linewidth=0.8, linestyle="--")
+            ax.axvline(
+                mean(record["rows"][name]["mpjpe_mm"]["headline"]), color="#D55E00", linewidth=0.8, linestyle="--"
+            )
         ax.set_yticks(range(len(contents)), [content["title"] for content in contents], fontsize=8)
         ax.invert_yaxis()
-        ax.set_xlim(0, 1.12 * max(max(content["mpjpe_mm"]) for content in contents))
+        ax.set_xlim(0, 1.12 * max(max(content["mpjpe_mm"]["headline"]) for content in contents))
         ax.set_xlabel("MPJPE (mm)")
         label = "SYNTHETIC data" if record["synthetic"] else "motion capture, 2D made by us"
         ax.set_title(f"{record['name']}\n{label}, {len(record['seeds'])} seeds", fontsize=9)

@@ -64,7 +64,9 @@ def scored(run: Path) -> list[dict[str, float]]:
     if not (run / "metrics.json").is_file():
         raise InputError(f"{run}: holds no metrics.json; expected the output folder of h36m_transfer.py")
     record = json.loads((run / "metrics.json").read_text())
-    history = record["history"]["adapted"]
+    history = record["history"].get("adapted")
+    if not history or "subjects_unlabeled" not in record["arguments"]:
+        raise InputError(f"{run}: is no adaptation by h36m_transfer.py")
     absent = [e["epoch"] for e in history if not (run / f"epoch_{e['epoch']}.bin").is_file()]
     if absent:
         raise InputError(f"{run}: epoch {absent[0]} was not kept; run the adaptation with -cf 1")

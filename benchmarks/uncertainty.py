@@ -42,6 +42,8 @@ def main() -> None:
         if not (args.run / name).is_file():
             raise InputError(f"{args.run}: holds no {name}; expected the output folder of h36m_transfer.py")
     record = json.loads((args.run / "metrics.json").read_text())
+    if "subjects_test" not in record["arguments"]:
+        raise InputError(f"{args.run}: is no run of h36m_transfer.py")
     asked = Namespace(**record["arguments"])
     subjects = asked.subjects_train + asked.subjects_test
     data = load_h36m(Path(asked.data_dir), asked.keypoints, subjects, asked.actions)
@@ -63,9 +65,7 @@ def main() -> None:
         sampling = Sampling(count, 1, seed=asked.seed)
         scale = fitted_scale(lifter, source, sampling, refinement)
         if scale is None:
-            raise InputError(
-                f"{args.run}: its hypotheses are all alike (--deterministic?), nothing to judge"
-            )
+            raise InputError(f"{args.run}: its hypotheses are all alike (--deterministic?), nothing to judge")
         found = list(predictions(lifter, target, sampling, refinement))
         expected = scale * torch.cat([spreads for *_, spreads in found])
         errors = torch.cat([joint_errors(pose, s.pose) for s, pose, _ in found])

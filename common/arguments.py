@@ -69,7 +69,10 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
         help="of a checkpoint that another project made; ours say it themselves",
     )  # fmt: skip
     run.add_argument("--source-only", action="store_true", help="train and report the source model only")
-    run.add_argument("--supervised-target", action="store_true", help="also train the oracle on target labels")
+    run.add_argument(
+        "--supervised-target", nargs="?", const="target", choices=("target", "both"),
+        help="also train an oracle on the target's labels, or on both the source's and the target's",
+    )  # fmt: skip
     run.add_argument(
         "-gpu", "--gpu", default="", metavar="N", help="CUDA device; the first one, or the CPU, when left out"
     )
@@ -87,16 +90,18 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
     )
 
     model.add_argument(
-        "--virtual-camera", action="store_true", help="lift every clip as seen by a camera that looks at the person"
-    )
+        "--no-virtual-camera", action="store_false", dest="virtual_camera",
+        help="lift clips as the real camera sees them, not as one that looks at the person; as in the papers",
+    )  # fmt: skip
     model.add_argument(
         "--deterministic", action="store_true", help="a plain regressor without diffusion; H and K are 1"
     )
 
     training = parser.add_argument_group("training")
     training.add_argument("-e", "--epochs", type=positive, default=40, metavar="N", help="of adaptation")
+    training.add_argument("--source-epochs", type=positive, default=100, metavar="N", help="of source training")
     training.add_argument(
-        "--source-epochs", type=positive, default=100, metavar="N", help="of source and oracle training"
+        "--oracle-epochs", type=positive, metavar="N", help="of oracle training; as the source's when left out"
     )
     training.add_argument("-b", "--batch-size", type=positive, default=4, metavar="N", help="clips in a step")
     training.add_argument("-lr", "--learning-rate", type=float, default=1e-4, metavar="LR", help="of adaptation")
@@ -247,7 +252,7 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError(f"--seed: expected a whole number from 0 up to 2^63, found {args.seed}")
     if args.channels % 8:
         raise InputError(f"-cs: expected a multiple of the 8 attention heads, found {args.channels}")
-    if args.source_only and args.source_checkpoint:
+    if args.source_only and args.source_checkpoint and not args.supervised_target:
         raise InputError(
             "--source-only trains the source model and --source-checkpoint skips that: give one of them, "
             "or --evaluate FILE to score a model"

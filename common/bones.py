@@ -109,11 +109,15 @@ def bone_ratios(target_lengths: torch.Tensor, source_lengths: torch.Tensor) -> t
     return ratios
 
 
-def measure_bones(lifter: Lifter, sequences: list[Sequence], clips: int = CLIPS_MEASURED) -> torch.Tensor:
-    """`apparent_bone_lengths` of the people in some sequences, seen through a lifter. Labels are not read.
+def look(
+    lifter: Lifter, sequences: list[Sequence], clips: int = CLIPS_MEASURED
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What a lifter sees in some sequences at its frame rate: rays (F, J, 2), poses (F, J, 3) and roots (F, 3).
+
+    Labels are not read.
 
     Args:
-        sequences: at the lifter's frame rate. clips: windows to look at, spread evenly over all of them.
+        clips: windows to look at, spread evenly over all of them.
     """
     windows = torch.cat([split(s.keypoints, lifter.frames) for s in sequences])
     intrinsics = torch.cat([s.intrinsics.expand(-(-len(s) // lifter.frames), 9) for s in sequences])
@@ -128,7 +132,12 @@ def measure_bones(lifter: Lifter, sequences: list[Sequence], clips: int = CLIPS_
         rays.append(ray.flatten(0, 1).cpu())
         poses.append(pose.flatten(0, 1).cpu())
         roots.append(solve_root(pose, ray).flatten(0, 1).cpu())
-    return apparent_bone_lengths(torch.cat(rays), torch.cat(poses), torch.cat(roots))
+    return torch.cat(rays), torch.cat(poses), torch.cat(roots)
+
+
+def measure_bones(lifter: Lifter, sequences: list[Sequence], clips: int = CLIPS_MEASURED) -> torch.Tensor:
+    """`apparent_bone_lengths` of the people in some sequences, seen through a lifter, see `look`."""
+    return apparent_bone_lengths(*look(lifter, sequences, clips))
 
 
 @dataclass(frozen=True)

@@ -108,6 +108,14 @@ def rotation_about(axis: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
     return torch.eye(3, dtype=axis.dtype, device=axis.device) + sine * cross + (1 - cosine) * (cross @ cross)
 
 
+def rotation_between(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
+    """The smallest rotations (..., 3, 3) that turn unit vectors (..., 3) onto others, not the opposite ones."""
+    both = one + other
+    outer = both[..., :, None] * both[..., None, :] / (1 + (one * other).sum(-1))[..., None, None]
+    eye = torch.eye(3, dtype=one.dtype, device=one.device)
+    return eye - outer + 2 * other[..., :, None] * one[..., None, :]
+
+
 def world_to_camera(points: torch.Tensor, camera: Camera) -> torch.Tensor:
     """World points (..., 3), metres -> the camera's frame (x right, y down, z forward)."""
     inverse = points.new_tensor(camera.orientation) * points.new_tensor([1, -1, -1, -1])

@@ -68,7 +68,7 @@ def refine(
     The joints' places in the camera minimise the squared sum of three kinds of errors, each over its standard
     deviation: of the joints against their rays (`noise`), of the bones' lengths (`LENGTH_ERROR`), and of the bones
     against the reboned prediction (`DIRECTION_ERROR`); by Gauss-Newton from the reboned prediction, frame by frame.
-    In the second half of the steps keypoints far from the solution are weighed down.
+    After every step keypoints far from the solution are weighed down.
 
     Args:
         pose: (..., J, 3) metres relative to the root. rays: (..., J, 2) ideal rays of the keypoints.
@@ -98,7 +98,7 @@ def _refine(pose: torch.Tensor, rays: torch.Tensor, lengths: torch.Tensor, noise
     expected = reboned[:, 1:] - reboned[:, parents]
     placed = reboned + solve_root(reboned, rays)[:, None]
     trust = torch.ones_like(rays[..., 0])  # (F, J)
-    for step in range(steps):
+    for _ in range(steps):
         # The derivatives of the distance to the ray: (x - u z) and (y - v z), over the noise at the joint's depth.
         off_ray = torch.cat([identity[:2, :2].expand(frames, joints, 2, 2), -rays[..., None]], -1)  # (F, J, 2, 3)
         off_ray = off_ray * (trust.sqrt() / (noise * placed[..., 2].clamp_min(NEAREST_ROOT)))[..., None, None]
@@ -116,9 +116,8 @@ def _refine(pose: torch.Tensor, rays: torch.Tensor, lengths: torch.Tensor, noise
         gradient = incidence.T @ slope + (off_ray.mT @ (off_ray @ placed[..., None]))[..., 0]
         solution = torch.linalg.solve(hessian.reshape(frames, 3 * joints, 3 * joints), gradient.flatten(1))
         placed = placed - solution.reshape(frames, joints, 3)
-        if step >= steps // 2:
-            distance = (placed[..., :2] / placed[..., 2:].clamp_min(NEAREST_ROOT) - rays).norm(dim=-1)
-            trust = 1 / (1 + (distance / (OUTLIER * noise)) ** 2)
+        distance = (placed[..., :2] / placed[..., 2:].clamp_min(NEAREST_ROOT) - rays).norm(dim=-1)
+        trust = 1 / (1 + (distance / (OUTLIER * noise)) ** 2)
     return placed - placed[:, H36M_17.root_index, None]
 
 

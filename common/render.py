@@ -9,11 +9,12 @@ import numpy as np
 
 from common.camera import denormalise
 from common.errors import InputError
-from common.evaluation import Sampling, aggregate, hypothesise
+from common.evaluation import REFINED, Sampling, aggregate, hypothesise
 from common.figures import bone_segments, draw_pose_2d, draw_pose_3d
 from common.h36m import FRAME_RATE
 from common.lifter import Lifter
-from common.report import RENDER_FILE, TITLES
+from common.refinement import Refinement
+from common.report import REFINED_ROWS, RENDER_FILE, TITLES
 from common.sequences import Sequence
 
 if TYPE_CHECKING:
@@ -156,13 +157,21 @@ def chosen_video(reported: list[Sequence], args: Namespace) -> Sequence:
 
 
 def render_sequence(
-    models: dict[str, Lifter], video: Sequence, sampling: Sampling, synthetic: bool, args: Namespace
+    models: dict[str, Lifter],
+    refinements: dict[str, Refinement | None],
+    video: Sequence,
+    sampling: Sampling,
+    synthetic: bool,
+    args: Namespace,
 ) -> None:
-    """Draw a labelled video: the 2D, every model's pose (J-Agg) and the label."""
+    """Draw a labelled video: the 2D, the label, and every model's pose, J-Agg or, where it is the result, refined."""
     poses = {}
     for name, model in models.items():
+        refinement = refinements[name] if name in REFINED_ROWS else None
+        person = refinement.lengths(model, [video])[video.subject] if refinement else None
         ((_, hypotheses),) = hypothesise(model, [video], sampling)
-        poses[TITLES[name]] = aggregate(hypotheses[:, -1], video, args.root)[0]["J_Agg"].numpy()
+        found, _ = aggregate(hypotheses[:, -1], video, args.root, refinement, person)
+        poses[TITLES[name]] = found[REFINED if refinement else "J_Agg"].numpy()
     poses["ground truth"] = video.pose.numpy()
     output = args.viz_output or args.checkpoint / RENDER_FILE
     pixels = denormalise(video.keypoints, video.width, video.height).numpy()

@@ -23,6 +23,7 @@ TITLES = {
     "evaluated": "evaluated",
 }
 UNREFINED = "J_Agg"
+REFINED_ROWS = ("adapted", "evaluated")  # refining is part of what they are
 GAPS = {"headline": "refining counted as adaptation"}
 NOTE_WIDTH = 70  # characters over a panel of the curves
 REPORT_FILES = ("metrics.json", "table.txt", "curves.png")
@@ -37,7 +38,7 @@ def gap_closed(source_only: float, adapted: float, oracle: float) -> float | Non
 
 def headline(record: dict[str, Any], row: str) -> str:
     """The aggregation a row is judged by: J-Agg, and refined poses where refining is part of the method."""
-    return REFINED if row in ("adapted", "evaluated") and REFINED in record["rows"][row] else UNREFINED
+    return REFINED if row in REFINED_ROWS and REFINED in record["rows"][row] else UNREFINED
 
 
 def label(name: str) -> str:

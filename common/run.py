@@ -33,7 +33,7 @@ MUST_MATCH_IN = {
         *TARGET, "learning_rate", "lr_decay", "ema_decay", "num_proposals", "rank", "select", "pseudo_weight",
         "lora", "no_teacher", "teacher_start", "no_source_augmentation", "no_bone_ratios", "yaw", "refine",
     ),
-    "oracle": (*TARGET, "source_lr", "source_lrd"),
+    "oracle": (*TARGET, "source_lr", "source_lrd", "source_epochs", "oracle_epochs", "supervised_target"),
 }  # fmt: skip
 
 
@@ -115,6 +115,8 @@ def fitting_lifter(path: Path, args: Namespace, device: torch.device, foreign_or
             f"{path}: was trained on one frame in {trained}, this run takes one in {args.downsample}; "
             f"add --downsample {trained}"
         )
+    if args.deterministic and not lifter.deterministic:
+        raise InputError(f"--deterministic: {path} is a diffusion lifter; leave the flag out")
     args.channels, args.depth = lifter.pose_estimator.width, lifter.pose_estimator.depth
     args.number_of_frames = lifter.frames
     args.timestep, args.scale = lifter.diffusion.timesteps, lifter.diffusion.scale

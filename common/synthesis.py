@@ -11,7 +11,7 @@ import torch
 from torch.nn import functional as F
 
 from common.bones import scale_bones
-from common.camera import project, rotation_about, undistort
+from common.camera import project, rotation_about, rotation_between, undistort
 from common.clips import Batch
 from common.skeleton import H36M_17
 
@@ -93,7 +93,8 @@ def synthesise(source: Batch, target: Batch, ratios: torch.Tensor, how: Synthesi
     """
     pose = scale_bones(source.pose, jitter_ratios(ratios, generator)[:, None])
     seen = project(source.pose + source.trajectory[..., None, :], source.intrinsics)
-    rotation = turns(source.up, how.yaw, PITCH if how.move else 0.0, generator)[:, None]  # (B, 1, 3, 3)
+    tilted = target.up if how.move and target.up is not None else source.up
+    rotation = turns(source.up, tilted, how.yaw, PITCH if how.move else 0.0, generator)[:, None]  # (B, 1, 3, 3)
     pose = pose @ rotation.mT
     if how.move:
         intrinsics = target.intrinsics
@@ -113,17 +114,19 @@ def _box_size(keypoints: torch.Tensor) -> torch.Tensor:
     return (keypoints.amax(-2) - keypoints.amin(-2)).sum(-1).clamp_min(SMALLEST_BOX)
 
 
-def turns(up: torch.Tensor, yaw: float, pitch: float, generator: torch.Generator) -> torch.Tensor:
-    """Random rotations (B, 3, 3) of a scene as if its camera went round it: about the vertical, then up or down.
+def turns(up: torch.Tensor, new_up: torch.Tensor, yaw: float, pitch: float, generator: torch.Generator) -> torch.Tensor:
+    """Random rotations (B, 3, 3) of a scene as if its camera went round it, and then was tilted.
 
     Args:
-        up: (B, 3) unit vectors against gravity, camera axes.
-        yaw: radians, uniform up to this to either side. pitch: radians, standard deviation.
+        up, new_up: (B, 3) unit vectors against gravity, camera axes, before and after.
+        yaw: radians about the vertical, uniform up to this to either side. pitch: radians by which the tilt misses
+            `new_up`, standard deviation.
     """
     draws = torch.rand(len(up), generator=generator, device=generator.device).to(up)
     tilts = torch.randn(len(up), generator=generator, device=generator.device).to(up)
-    across = torch.linalg.cross(up, up.new_tensor([0, 0, 1]).expand_as(up))
-    return rotation_about(F.normalize(across, dim=-1), pitch * tilts) @ rotation_about(up, yaw * (2 * draws - 1))
+    across = F.normalize(torch.linalg.cross(new_up, new_up.new_tensor([0, 0, 1]).expand_as(new_up)), dim=-1)
+    turned = rotation_between(up, new_up) @ rotation_about(up, yaw * (2 * draws - 1))
+    return rotation_about(across, pitch * tilts) @ turned
 
 
 def noise_level(keypoints: list[torch.Tensor]) -> float:

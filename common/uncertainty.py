@@ -15,6 +15,7 @@ from common.sequences import Sequence
 from common.windows import stitch
 
 VIDEOS = 32  # on which the scale is fitted
+SMALLEST_SPREAD = 1e-6  # metres, on average; less is rounding
 
 
 def spread(hypotheses: torch.Tensor) -> torch.Tensor:
@@ -80,9 +81,12 @@ def write_predictions(
 
 
 def fit_scale(spreads: torch.Tensor, errors: torch.Tensor) -> float | None:
-    """The factor that makes the mean spread the mean error. To be fitted on source data; None without any spread."""
+    """The factor that makes the mean spread the mean error. None where the hypotheses are all alike.
+
+    To be fitted on source data.
+    """
     mean = spreads.double().mean().item()
-    return errors.double().mean().item() / mean if mean > 0 else None
+    return errors.double().mean().item() / mean if mean > SMALLEST_SPREAD else None
 
 
 def calibration_curve(expected: torch.Tensor, errors: torch.Tensor, bins: int = 10) -> np.ndarray:

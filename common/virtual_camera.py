@@ -6,19 +6,11 @@ person fills it. Nothing is lost but the person's place and size in the image, w
 
 import torch
 
-from common.camera import undistort
+from common.camera import rotation_between, undistort
 from common.skeleton import H36M_17
 
 SMALLEST_PERSON = 1e-3  # of the box's mean side, at unit depth; less is no person but a failed detection
 NEAREST = 0.1  # depth a ray may have after turning, of its length before; less is a keypoint far outside the image
-
-
-def rotation_to_axis(direction: torch.Tensor) -> torch.Tensor:
-    """The smallest rotation (..., 3, 3) that turns a direction (..., 3) in front of the camera onto its axis."""
-    x, y, z = torch.nn.functional.normalize(direction, dim=-1).unbind(-1)
-    shared = -x * y / (1 + z)
-    rows = [1 - x * x / (1 + z), shared, -x, shared, 1 - y * y / (1 + z), -y, x, y, z]
-    return torch.stack(rows, -1).unflatten(-1, (3, 3))
 
 
 def look_at_person(keypoints: torch.Tensor, intrinsics: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -33,7 +25,8 @@ def look_at_person(keypoints: torch.Tensor, intrinsics: torch.Tensor) -> tuple[t
     """
     rays = undistort(keypoints, intrinsics)
     rays = torch.cat([rays, torch.ones_like(rays[..., :1])], -1)
-    rotation = rotation_to_axis(rays[..., H36M_17.root_index, :].mean(1))
+    person = torch.nn.functional.normalize(rays[..., H36M_17.root_index, :].mean(1), dim=-1)
+    rotation = rotation_between(person, person.new_tensor([0, 0, 1]).expand_as(person))
     turned = rays @ rotation[:, None].mT
     seen = turned[..., :2] / turned[..., 2:].clamp_min(NEAREST)
     sides = seen.amax(-2) - seen.amin(-2)  # (B, T, 2)

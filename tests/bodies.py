@@ -35,6 +35,11 @@ def ups(subject: str = "S1") -> torch.Tensor:
     return torch.nn.functional.normalize(hung, dim=-1)  # published in float32
 
 
+def units(*shape: int, seed: int = 0) -> torch.Tensor:
+    """(*shape, 3) unit vectors every way."""
+    return torch.nn.functional.normalize(torch.randn(*shape, 3, generator=generator(seed), dtype=torch.float64), dim=-1)
+
+
 def lengths(pose: torch.Tensor) -> torch.Tensor:
     """(..., 17, 3) -> (..., 16) the length of every bone, in the order of `BONES`."""
     return bone_vectors(pose).norm(dim=-1)[..., BONES]

@@ -63,7 +63,7 @@ def arguments(*flags: object, sample_defaults: dict[str, object] = SAMPLE) -> Na
         ("-l events", "log", Path("events")), ("-no-da", "no_data_augmentation", True), ("--seed 3", "seed", 3),
         ("--downsample 5", "downsample", 5), ("--root gt", "root", "gt"), ("--p2", "p2", True),
         ("--by-subject", "by_subject", True), ("--source-checkpoint a.bin", "source_checkpoint", Path("a.bin")),
-        ("--viz-limit -1", "viz_limit", -1), ("--lora", "lora", True), ("--virtual-camera", "virtual_camera", True),
+        ("--viz-limit -1", "viz_limit", -1), ("--lora", "lora", True), ("--no-virtual-camera", "virtual_camera", False),
         ("--teacher-start 0.25", "teacher_start", 0.25), ("--teacher-start 0", "teacher_start", 0.0),
         ("--yaw 0", "yaw", 0.0), ("--yaw 30", "yaw", 30.0), ("--no-bone-ratios", "no_bone_ratios", True),
         ("--refine snap", "refine", "snap"), ("--refine none", "refine", "none"),
@@ -89,7 +89,7 @@ def test_papers_settings_are_the_defaults():
 def test_adaptations_own_defaults():
     args = arguments()
     assert (args.teacher_start, args.yaw, args.refine) == (0.8, 180.0, "map")
-    assert not (args.lora or args.no_teacher or args.no_bone_ratios or args.virtual_camera or args.deterministic)
+    assert args.virtual_camera and not (args.lora or args.no_teacher or args.no_bone_ratios or args.deterministic)
 
 
 def test_a_regressor_draws_once():
@@ -384,7 +384,7 @@ def test_sizes_of_a_given_model_can_be_resumed_without_naming_them(tmp_path):
 def test_a_given_model_says_how_it_looks_and_draws(tmp_path, deterministic):
     lifter = Lifter(small_lifter().pose_estimator, 20, virtual_camera=not deterministic, deterministic=deterministic)
     save_checkpoint(tmp_path / "a.bin", lifter, 1, 0.1, {})
-    args = arguments("-num_proposals", 7, "-sampling_timesteps", 3, *(["--virtual-camera"] if deterministic else []))
+    args = arguments("-num_proposals", 7, "-sampling_timesteps", 3, *([] if deterministic else ["--no-virtual-camera"]))
     fitting_lifter(tmp_path / "a.bin", args, torch.device("cpu"), "h36m")
     assert (args.virtual_camera, args.deterministic) == (not deterministic, deterministic)
     assert (args.num_proposals, args.sampling_timesteps) == ((1, 1) if deterministic else (7, 3))

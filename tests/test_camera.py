@@ -4,7 +4,7 @@ import math
 
 import pytest
 import torch
-from bodies import cameras, generator, poses, trajectories
+from bodies import cameras, generator, poses, trajectories, units
 
 from common.camera import (
     Camera,
@@ -17,6 +17,7 @@ from common.camera import (
     project,
     rotate,
     rotation_about,
+    rotation_between,
     undistort,
     world_to_camera,
 )
@@ -106,6 +107,35 @@ def test_a_rotation_about_an_axis_is_that_of_the_quaternion():
     quaternion = torch.cat([(angle / 2).cos()[None], (angle / 2).sin() * axis])
     points = torch.randn(6, 3, generator=generator(), dtype=torch.float64)
     torch.testing.assert_close(points @ rotation_about(axis, angle).mT, rotate(quaternion, points))
+
+
+def test_the_smallest_rotation_between_two_vectors():
+    one, other = units(4, 50), units(4, 50, seed=1)
+    found = rotation_between(one, other)
+    assert found.shape == (4, 50, 3, 3)
+    identity = torch.eye(3, dtype=torch.float64).expand_as(found)
+    for left, right in (
+        (found @ found.mT, identity),
+        (torch.linalg.det(found), torch.ones(4, 50, dtype=torch.float64)),
+        ((found @ one[..., None])[..., 0], other),
+        # No smaller one would do: its angle is the one between the vectors.
+        ((found.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2, (one * other).sum(-1)),
+        (rotation_between(other, one), found.mT),
+        (rotation_between(one, one), identity),
+    ):
+        torch.testing.assert_close(left, right, rtol=0, atol=1e-9)
+    assert torch.equal(found[2, 7], rotation_between(one[2, 7], other[2, 7]))
+
+
+def test_a_rotation_between_vectors_turns_about_what_is_across_both():
+    one, other = units(20), units(20, seed=1)
+    across = torch.linalg.cross(one, other)
+    sine, axis = across.norm(dim=-1), torch.nn.functional.normalize(across, dim=-1)
+    angle = torch.atan2(sine, (one * other).sum(-1))
+    torch.testing.assert_close(rotation_between(one, other), rotation_about(axis, angle), rtol=0, atol=1e-9)
+    half = 0.5**0.5
+    found = rotation_between(half * (X + Z), Z)
+    torch.testing.assert_close(found, found.new_tensor([[half, 0, -half], [0, 1, 0], [half, 0, half]]))
 
 
 def test_up_is_against_gravity():

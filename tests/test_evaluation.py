@@ -18,7 +18,6 @@ from common.metrics import joint_errors
 from common.mixste import MixSTE
 from common.mpi_3dhp import TestSequence
 from common.refinement import Refinement
-from common.selection import reprojection
 from common.sequences import Sequence
 from common.skeleton import H36M_17
 from common.windows import split
@@ -135,7 +134,7 @@ def test_a_video_is_lifted_the_same_whatever_else_is(videos, lifter, batch_size)
             torch.testing.assert_close(hypotheses, together[name], atol=1e-5, rtol=0)
 
 
-def tested_windows_and_hypotheses_have_draws_of_their_own(lifter):
+def test_windows_and_hypotheses_have_draws_of_their_own(lifter):
     one = video(8, 0)
     twin = replace(one, camera="another")
     (_, mine), (_, theirs) = hypothesise(lifter.eval(), [one, twin], Sampling(2, 1))
@@ -146,7 +145,7 @@ def tested_windows_and_hypotheses_have_draws_of_their_own(lifter):
     assert (found[0] - found[1]).abs().max() > 1e-3 and (found[:, :, 0] - found[:, :, 1]).abs().max() > 1e-3
 
 
-def tested_are_handed_out_as_soon_as_a_batch_is_full(videos):
+def test_videos_are_handed_out_as_soon_as_a_batch_is_full(videos):
     read = []
 
     class Watched(list):
@@ -291,15 +290,6 @@ def test_refined_poses_of_3dhp(tested):
     assert refined.scores.errors.keys() == {*AGGREGATIONS, REFINED}
     errors = {name: refined.official[name]["all_frames"]["mpjpe"]["Average"] for name in (REFINED, "P_Agg")}
     assert errors[REFINED] < 0.8 * errors["P_Agg"]
-
-
-def test_reprojection_error_needs_no_label(videos):
-    blind = [s.unlabelled() for s in videos]
-    right = reprojection(Oracle(videos, {}), blind, Sampling(2, 1))
-    assert right == reprojection(Oracle(videos, {}), videos, Sampling(2, 1))
-    assert right < 1e-5
-    squeezed = [replace(s, pose=s.pose * torch.tensor([0.8, 1, 1])) for s in videos]
-    assert reprojection(Oracle(squeezed, {}), blind, Sampling(2, 1)) > 1e-3
 
 
 def test_a_video_of_one_frame_has_a_score():

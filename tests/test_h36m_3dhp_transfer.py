@@ -146,7 +146,7 @@ def test_no_leak(sample_dir, tmp_path, monkeypatch, split):
 
     flags = ["--data-dir", sample_dir, *TINY, "-e", 1, "--target-split", split, *EVERYTHING]
     true, ruined = tmp_path / "true", tmp_path / "ruined"
-    run_here(h36m_3dhp_transfer, *flags, "-c", true, "--virtual-camera", "--source-epochs", 1)
+    run_here(h36m_3dhp_transfer, *flags, "-c", true, "--source-epochs", 1)
     monkeypatch.setattr(h36m_3dhp_transfer, "load_3dhp_train", ruined_train)
     monkeypatch.setattr(h36m_3dhp_transfer, "load_3dhp_test", ruined_test)
     source = true / "source_latest_epoch.bin"
@@ -163,8 +163,9 @@ def test_no_leak(sample_dir, tmp_path, monkeypatch, split):
 
 def test_a_foreign_checkpoint_must_say_its_joint_order(straight, sample_dir, tmp_path):
     folder, _ = straight
-    weights = read_checkpoint(folder / "source_latest_epoch.bin")["model_pos"]
-    torch.save({"epoch": 1, "lr": 0.1, "optimizer": None, "model_pos": weights}, tmp_path / "released.bin")
+    content = read_checkpoint(folder / "source_latest_epoch.bin")
+    kept = {name: content[name] for name in ("epoch", "lr", "optimizer", "model_pos", "config")}  # not who made it
+    torch.save(kept, tmp_path / "released.bin")
     flags = ["--data-dir", sample_dir, "-c", tmp_path / "out", *TINY, "--evaluate", tmp_path / "released.bin"]
     with pytest.raises(InputError, match="released.bin.*--checkpoint-joint-order"):
         run_here(h36m_3dhp_transfer, *flags)

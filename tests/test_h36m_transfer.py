@@ -12,6 +12,7 @@ import torch
 from scripts import assert_same_weights, metrics, mpjpe, run_here, run_script, stopped_in, weights
 
 import h36m_transfer
+from common.camera import h36m_cameras
 from common.checkpoint import load_lifter
 from common.errors import InputError
 from common.h36m import H36M, load_h36m
@@ -223,7 +224,7 @@ def test_no_leak(sample_dir, tmp_path, monkeypatch):
 
     flags = ["--data-dir", sample_dir, "--nolog", *TINY, *SPLIT, "-e", 2, *EVERYTHING]
     true, ruined = tmp_path / "true", tmp_path / "ruined"
-    run_here(h36m_transfer, *flags, "-c", true, "--virtual-camera", "--source-epochs", 1)
+    run_here(h36m_transfer, *flags, "-c", true, "--source-epochs", 1)
     monkeypatch.setattr(h36m_transfer, "load_h36m", load_with_ruined_labels)
     source = true / "source_latest_epoch.bin"
     run_here(h36m_transfer, *flags, "-c", ruined, "--source-checkpoint", source)
@@ -302,4 +303,6 @@ def test_render_of_an_absent_video_stops_before_training(sample_dir, tmp_path):
 def test_the_adapted_model_loads_alone(straight):
     folder, _ = straight
     lifter = load_lifter(folder / "checkpoint" / "best_epoch.bin")
-    assert lifter.sample(torch.zeros(1, 5, 17, 2), num_proposals=2, sampling_timesteps=1).shape == (1, 1, 2, 5, 17, 3)
+    keypoints, intrinsics = torch.rand(1, 5, 17, 2), h36m_cameras("S1")[0].normalised_intrinsics().float()[None]
+    poses = lifter.sample(keypoints, num_proposals=2, sampling_timesteps=1, intrinsics=intrinsics)
+    assert poses.shape == (1, 1, 2, 5, 17, 3) and poses.isfinite().all()

@@ -10,7 +10,7 @@ from scipy.io import loadmat, savemat
 
 from common.cameras_3dhp import TEST_SEQUENCES, test_cameras
 from common.errors import InputError
-from common.inference_mat import read_inference, write_annotations, write_inference
+from common.inference_mat import read_inference, write_annotations, write_expected_errors, write_inference
 from common.mpi_3dhp import TestSequence
 from common.scores_3dhp import official_pose
 from common.sequences import Sequence
@@ -83,6 +83,19 @@ def test_annotations(tmp_path: Path):
     assert first["valid_frame"].tolist() == [[1], [1], [0], [1], [1], [0]]
     assert first["activity_annotation"].tolist() == [[1], [1], [2], [2], [7], [7]]
     assert "activity_annotation" not in contents["TS5"].dtype.names
+
+
+def test_expected_errors_are_millimetres_per_joint_in_the_official_order(tmp_path: Path):
+    spreads = {name: torch.rand(4 + i, 17, generator=bodies.generator(i)) for i, name in enumerate(TEST_SEQUENCES)}
+    write_expected_errors(tmp_path / "expected_error.mat", spreads, scale=1.5)
+    assert [path.name for path in tmp_path.iterdir()] == ["expected_error.mat"]
+    contents = loadmat(tmp_path / "expected_error.mat")
+    for name, given in spreads.items():
+        assert contents[name].dtype == np.float64 and contents[name].shape == (17, len(given))
+        for joint, same in (("LKnee", "LKnee"), ("RAnkle", "RFoot"), ("pelvis", "Hip"), ("head_top", "Head")):
+            expected = 1500 * given[:, H36M_17.index(same)].double()
+            np.testing.assert_allclose(contents[name][MPI_3DHP_17.index(joint)], expected, rtol=1e-12)
+        np.testing.assert_allclose(np.sort(contents[name], axis=0), 1500 * given.double().sort(1).values.T, rtol=1e-12)
 
 
 def test_nothing_is_written_when_a_prediction_is_not_a_number(tmp_path: Path):

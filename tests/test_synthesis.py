@@ -8,7 +8,7 @@ import torch
 from bodies import BONES, batch, cameras, generator, lengths, poses, some_ratios, ups
 
 from common import synthesis
-from common.camera import project
+from common.camera import project, rotation_between
 from common.skeleton import H36M_17
 from common.synthesis import (
     BONE_JITTER,
@@ -217,6 +217,34 @@ def test_up_follows_a_tilted_view(source, target, no_jitter, monkeypatch):
     torch.testing.assert_close(heights(found.pose, found.up), heights(source.pose, source.up), rtol=0, atol=1e-9)
 
 
+@pytest.fixture
+def tilted(target):
+    """The target before cameras whose tilt has been found: not those of the source."""
+    return replace(target, up=ups("S5").flip(0))
+
+
+@pytest.mark.parametrize("yaw", [0.0, math.pi])
+def test_the_scene_gets_the_targets_tilt_where_it_is_known(source, tilted, no_jitter, yaw):
+    found = synthesise(source, tilted, torch.ones(4, 17), Synthesis(1.0, True, yaw), generator())
+    assert (tilted.up - source.up).norm(dim=-1).min() > 1e-3
+    torch.testing.assert_close(found.up, tilted.up, rtol=0, atol=1e-9)
+    torch.testing.assert_close(heights(found.pose, tilted.up), heights(source.pose, source.up), rtol=0, atol=1e-9)
+
+
+def test_the_sources_tilt_is_kept_where_the_targets_is_not_known(source, target, no_jitter):
+    found = synthesise(source, target, torch.ones(4, 17), Synthesis(1.0, True), generator())
+    assert target.up is None
+    torch.testing.assert_close(found.up, source.up, rtol=0, atol=1e-9)
+    torch.testing.assert_close(heights(found.pose, source.up), heights(source.pose, source.up), rtol=0, atol=1e-9)
+
+
+def test_the_targets_tilt_is_of_no_account_between_the_same_cameras(source, target, tilted):
+    how = Synthesis(1.0, False)
+    one, other = (synthesise(source, t, some_ratios(4), how, generator()) for t in (target, tilted))
+    assert torch.equal(one.pose, other.pose) and torch.equal(one.keypoints, other.keypoints)
+    torch.testing.assert_close(one.up, source.up, rtol=0, atol=1e-9)
+
+
 @EACH_WAY
 def test_detector_error_follows_the_factor_and_the_image_size(source, target, no_jitter, how):
     clean, once, twice = (
@@ -258,10 +286,10 @@ def test_clips_without_a_person_stay_finite(source, target, how):
         assert found.keypoints.abs().max() < 5 and found.trajectory.abs().max() < 200
 
 
-def test_float32_stays_float32(source, target):
+def test_float32_stays_float32(source, tilted):
     s, t = (
         replace(b, **{k: v.float() for k, v in vars(b).items() if isinstance(v, torch.Tensor)})
-        for b in (source, target)
+        for b in (source, tilted)
     )
     found = synthesise(s, t, some_ratios(4).float(), Synthesis(1.0, True), generator())
     values = (found.keypoints, found.pose, found.trajectory, found.intrinsics, found.up)
@@ -276,11 +304,12 @@ def applied(rotations: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
 
 
 def test_no_turn_is_the_identity():
-    assert torch.equal(turns(ups(), 0.0, 0.0, generator()), torch.eye(3).double().expand(4, 3, 3))
+    found = turns(ups(), ups(), 0.0, 0.0, generator())
+    torch.testing.assert_close(found, torch.eye(3).double().expand(4, 3, 3), rtol=0, atol=1e-12)
 
 
 def test_turns_are_rotations_one_for_each_clip():
-    found = turns(ups().repeat(5, 1), math.pi, 0.3, generator())
+    found = turns(ups().repeat(5, 1), ups("S5").repeat(5, 1), math.pi, 0.3, generator())
     identity = torch.eye(3).double().expand(20, 3, 3)
     torch.testing.assert_close(found @ found.mT, identity, rtol=0, atol=1e-9)
     torch.testing.assert_close(torch.linalg.det(found), torch.ones(20).double(), rtol=0, atol=1e-9)
@@ -289,7 +318,7 @@ def test_turns_are_rotations_one_for_each_clip():
 
 def test_yaw_leaves_the_vertical_where_it_is():
     up = ups().repeat(5, 1)
-    found = turns(up, math.pi, 0.0, generator())
+    found = turns(up, up, math.pi, 0.0, generator())
     torch.testing.assert_close(applied(found, up), up, rtol=0, atol=1e-9)
     assert (found - torch.eye(3).double()).abs().amax((1, 2)).min() > 1e-3
 
@@ -297,7 +326,7 @@ def test_yaw_leaves_the_vertical_where_it_is():
 @pytest.mark.parametrize("yaw", [0.5, math.pi])
 def test_yaw_is_uniform_to_either_side(yaw):
     up = ups()[:1].expand(4000, 3)
-    found = turns(up, yaw, 0.0, generator())
+    found = turns(up, up, yaw, 0.0, generator())
     ahead = torch.nn.functional.normalize(torch.linalg.cross(up, up.new_tensor([0.3, 0.1, 1]).expand_as(up)), dim=-1)
     turned = applied(found, ahead)
     angle = torch.atan2((torch.linalg.cross(ahead, turned) * up).sum(-1), (ahead * turned).sum(-1))
@@ -306,10 +335,29 @@ def test_yaw_is_uniform_to_either_side(yaw):
     assert (quarters - 0.25).abs().max() < 0.03
 
 
+@pytest.mark.parametrize("yaw", [0.0, math.pi])
+def test_without_pitch_the_new_vertical_is_reached_exactly(yaw):
+    up, new = ups().repeat(5, 1), ups("S5").flip(0).repeat(5, 1)
+    found = turns(up, new, yaw, 0.0, generator())
+    torch.testing.assert_close(applied(found, up), new, rtol=0, atol=1e-9)
+    assert (up - new).norm(dim=-1).min() > 1e-3
+    if yaw == 0:  # then by the smallest rotation
+        torch.testing.assert_close(found, rotation_between(up, new), rtol=0, atol=1e-9)
+
+
+def test_pitch_misses_the_new_vertical_as_drawn():
+    up, new = ups().repeat(1000, 1), ups("S5").flip(0).repeat(1000, 1)
+    reached = applied(turns(up, new, math.pi, PITCH, generator()), up)
+    missed = (reached * new).sum(-1).clamp(max=1).acos()
+    assert abs(missed.square().mean().sqrt() / PITCH - 1) < 0.05
+    level = torch.linalg.cross(new, new.new_tensor([0, 0, 1]).expand_as(new))
+    assert (reached * level).sum(-1).abs().max() < 1e-9  # up or down, as the new camera sees it
+
+
 def test_pitch_changes_the_tilt_alone():
     """The camera goes up or down: what points across its view, level, stays; the vertical tilts as drawn."""
     up = ups().repeat(1000, 1)
-    found = turns(up, 0.0, PITCH, generator())
+    found = turns(up, up, 0.0, PITCH, generator())
     level = torch.linalg.cross(up, up.new_tensor([0, 0, 1]).expand_as(up))
     torch.testing.assert_close(applied(found, level), level, rtol=0, atol=1e-9)
     tilted = applied(found, up)
@@ -321,7 +369,7 @@ def test_pitch_changes_the_tilt_alone():
 def test_a_camera_above_the_person_can_be_turned_too():
     """Looking straight down there is no level axis across the view: only the yaw remains."""
     up = torch.tensor([[0.0, 0.0, -1.0]]).double()
-    found = turns(up, math.pi, PITCH, generator())
+    found = turns(up, up, math.pi, PITCH, generator())
     torch.testing.assert_close(applied(found, up), up)
     torch.testing.assert_close(found @ found.mT, torch.eye(3).double()[None])
 

@@ -7,7 +7,7 @@ from bodies import batch, cameras, generator, poses
 from common.camera import project, rotation_about, undistort
 from common.clips import Batch
 from common.skeleton import H36M_17
-from common.virtual_camera import look_at_person, rotation_to_axis
+from common.virtual_camera import look_at_person
 
 ROOT = H36M_17.root_index
 AXIS = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
@@ -27,27 +27,6 @@ def directions(count: int) -> torch.Tensor:
     """(count, 3) unit vectors in front of a camera, up to far off its axis."""
     free = torch.randn(count, 3, generator=generator(), dtype=torch.float64)
     return torch.nn.functional.normalize(free * torch.tensor([1, 1, 0]) + free[:, 2:].abs() * AXIS, dim=-1)
-
-
-def test_the_rotation_takes_the_direction_to_the_axis_and_no_farther():
-    direction = directions(50)
-    found = rotation_to_axis(direction)
-    for left, right in (
-        (found @ found.mT, torch.eye(3).double().expand(50, 3, 3)),
-        (torch.linalg.det(found), torch.ones(50).double()),
-        ((found @ direction[..., None])[..., 0], AXIS.expand(50, 3)),
-        (rotation_to_axis(3 * direction), found),
-        # The angle of the rotation is the one between the direction and the axis.
-        ((found.diagonal(dim1=-2, dim2=-1).sum(-1) - 1) / 2, direction[:, 2]),
-    ):
-        torch.testing.assert_close(left, right, rtol=0, atol=1e-9)
-    assert torch.equal(rotation_to_axis(AXIS), torch.eye(3).double())
-
-
-def test_a_known_rotation():
-    found = rotation_to_axis(torch.tensor([1.0, 0, 1], dtype=torch.float64))
-    half = 0.5**0.5
-    torch.testing.assert_close(found, found.new_tensor([[half, 0, -half], [0, 1, 0], [half, 0, half]]))
 
 
 def test_the_axis_goes_through_the_mean_root(clips):
