@@ -32,7 +32,7 @@ from common.mixste import MixSTE
 from common.mpi_3dhp import load_3dhp_test, load_3dhp_train
 from common.refinement import Refinement, target_noise
 from common.render import chosen_video, render_sequence
-from common.report import TITLES, headline, label, metrics_record, run_facts, tables, write_report
+from common.report import REFINED_ROWS, TITLES, headline, label, metrics_record, run_facts, tables, write_report
 from common.run import (
     BEST_FILE,
     SOURCE_FILE,
@@ -174,7 +174,7 @@ def main() -> None:
     for aggregation, predictions in results[shown].predictions.items():
         write_inference(args.checkpoint / f"inference_data_{aggregation}.mat", predictions)
     write_inference(args.checkpoint / "inference_data.mat", results[shown].predictions[result])
-    scale = fitted_scale(models[shown], thin_source, sampling, refinements[shown])
+    scale = fitted_scale(models[shown], thin_source, sampling, refinements[shown] if shown in REFINED_ROWS else None)
     if scale is not None:
         write_expected_errors(args.checkpoint / "expected_error.mat", results[shown].spreads, scale)
     write_annotations(args.checkpoint / "test_annotations.mat", mpi_test.test)

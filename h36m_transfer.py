@@ -29,7 +29,7 @@ from common.metrics import joint_errors
 from common.mixste import MixSTE
 from common.refinement import Refinement, target_noise
 from common.render import chosen_video, render_sequence
-from common.report import PREDICTIONS_FILE, TITLES, metrics_record, run_facts, tables, write_report
+from common.report import PREDICTIONS_FILE, REFINED_ROWS, TITLES, metrics_record, run_facts, tables, write_report
 from common.run import (
     BEST_FILE,
     find_checkpoint,
@@ -143,7 +143,7 @@ def main() -> None:
     write_report(record, tables(record, args.p2, args.by_subject), args.checkpoint)
     if args.save_predictions:
         row = next(name for name in ("adapted", "evaluated", "source_only") if name in models)
-        model, refinement = models[row], refinements[row]
+        model, refinement = models[row], refinements[row] if row in REFINED_ROWS else None
         scale = fitted_scale(model, thin_source, sampling, refinement)
         write_predictions(args.checkpoint / PREDICTIONS_FILE, model, reported, sampling, refinement, scale)
         print(f"predictions, {TITLES[row]}: {args.checkpoint / PREDICTIONS_FILE}")

@@ -25,7 +25,7 @@ if __package__ in (None, ""):  # run as a script: Python looks in benchmarks/ on
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common.errors import InputError, run_script
-from common.report import write_json
+from common.report import gap_closed, write_json
 from data.make_sample import make_sample
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -188,8 +188,9 @@ class Study:
             return json.loads((self.folder(row, seed) / "metrics.json").read_text())
 
         bases = [metrics("source", seed) for seed in seeds]
+        # Per aggregation where the way begins and ends. The ends are means: of one seed they can lie close together.
         ends = {
-            name: [(_mpjpe(base, "source_only", name), _mpjpe(base, "oracle", name)) for base in bases]
+            name: [mean(_mpjpe(base, stage, name) for base in bases) for stage in ("source_only", "oracle")]
             for name in ("headline", "J_Agg", "Refined")
             if all(name in base["rows"]["source_only"] for base in bases)
         }
@@ -210,8 +211,7 @@ class Study:
                 "mpjpe_mm": errors,
                 "p_mpjpe_mm": [_mpjpe(run, stage, metric="p_mpjpe_mm") for run in runs],
                 "gap_closed": {
-                    name: [(top - value) / (top - bottom) for value, (top, bottom) in zip(errors[name], ends[name])]
-                    for name in errors
+                    name: gap_closed(ends[name][0], mean(values), ends[name][1]) for name, values in errors.items()
                 },
                 "worst_subject_change_mm": [_worst(run, stage, base) for run, base in zip(runs, bases)],
                 "training_seconds": spent,
@@ -271,6 +271,9 @@ def table(record: dict[str, Any]) -> str:
         wide = f" +- {stdev(values):{form}}" if len(values) > 1 else ""
         return f"{mean(values):{form}}{wide}"
 
+    def percent(gap: float | None) -> str:
+        return "-" if gap is None else f"{gap:.0%}"
+
     width = max(len(content["title"]) for content in record["rows"].values()) + 1
     lines = [
         f"{record['protocol']}, 2D {record['keypoints']}, seeds {', '.join(map(str, record['seeds']))}",
@@ -291,7 +294,7 @@ def table(record: dict[str, Any]) -> str:
             )
         lines.append(
             f"{content['title'] + star:{width}}  {spread(errors['headline']):13} {spread(content['p_mpjpe_mm']):13} "
-            f"{mean(gaps['headline']):5.0%}   {'   '.join(cells)}   "
+            f"{percent(gaps['headline']):>5}   {'   '.join(cells)}   "
             f"{max(content['worst_subject_change_mm']):+6.1f} {mean(content['training_seconds']):6.0f}"
         )
     return "\n".join(lines)
