@@ -10,6 +10,7 @@ looked at to judge the result. Writes benchmarks/results/uncertainty.txt and fig
 import argparse
 import json
 import sys
+import textwrap
 from argparse import Namespace
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def draw(curve: np.ndarray, title: str, synthetic: bool, path: Path) -> None:
     ax.set(xlim=(0, limit), ylim=(0, limit), xlabel="expected error (mm)", ylabel="true error (mm)")
     ax.set_aspect("equal")
     label = "SYNTHETIC data. " if synthetic else ""
-    ax.set_title(f"{label}Spread of the hypotheses, scaled on the source\n{title}", fontsize=8)
+    ax.set_title(f"{label}Spread of the hypotheses, scaled on the source.\n{textwrap.fill(title, 70)}", fontsize=8)
     ax.legend(frameon=False, loc="upper left", fontsize=8)
     ax.grid(alpha=0.3)
     figure.savefig(path, dpi=130)

@@ -18,9 +18,9 @@ def row(title: str, mpjpe: list[float], gap: float, refined: bool = True, conver
     """A row of a record; refined it is 1 mm better than its J-Agg."""
     seeds = len(mpjpe)
     errors = {"headline": mpjpe, "J_Agg": [value + refined for value in mpjpe]}
-    gaps = {"headline": [gap] * seeds, "J_Agg": [gap - 0.02] * seeds}
+    gaps = {"headline": gap, "J_Agg": gap - 0.02}
     if refined:
-        errors["Refined"], gaps["Refined"] = mpjpe, [gap + 0.02] * seeds
+        errors["Refined"], gaps["Refined"] = mpjpe, gap + 0.02
     return {
         "title": title,
         "mpjpe_mm": errors,
