@@ -288,10 +288,8 @@ def table(record: dict[str, Any]) -> str:
         errors, gaps = content["mpjpe_mm"], content["gap_closed"]
         cells = []
         for name, wide in (("J_Agg", 6), ("Refined", 7)):
-            known = name in errors
-            cells.append(
-                f"{mean(errors[name]):{wide}.1f} {mean(gaps[name]):5.0%}" if known else f"{'-':>{wide}} {'-':>5}"
-            )
+            values = (f"{mean(errors[name]):.1f}", percent(gaps[name])) if name in errors else ("-", "-")
+            cells.append(f"{values[0]:>{wide}} {values[1]:>5}")
         lines.append(
             f"{content['title'] + star:{width}}  {spread(errors['headline']):13} {spread(content['p_mpjpe_mm']):13} "
             f"{percent(gaps['headline']):>5}   {'   '.join(cells)}   "
