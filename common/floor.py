@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch.nn import functional as F
 
-from common.bones import look
+from common.bones import apparent_bone_lengths, bone_ratios, look
 from common.jpma import solve_root
 from common.lifter import Lifter
 from common.refinement import Refinement
@@ -55,9 +55,10 @@ def find_up(lifter: Lifter, sequences: list[Sequence], refinement: Refinement) -
     Args:
         sequences: at the lifter's frame rate. refinement: sets the person's bones; depths need them.
     """
-    rays, pose, _ = look(lifter, sequences)
-    (lengths,) = refinement.lengths(lifter, sequences).values()
-    pose = refinement(pose, rays, lengths)
+    rays, pose, root = look(lifter, sequences)
+    bones = refinement.bones
+    ratios = bone_ratios(apparent_bone_lengths(rays, pose, root), bones.apparent)
+    pose = refinement(pose, rays, bones.lengths * ratios)
     up = mean_upright(pose)
     feet = (pose + solve_root(pose, rays)[:, None])[:, H36M_17.indices("RFoot", "LFoot")]  # (F, 2, 3)
     lower = (feet @ up).argmin(1)

@@ -9,13 +9,14 @@ import numpy as np
 
 from common.camera import denormalise
 from common.errors import InputError
-from common.evaluation import REFINED, Sampling, aggregate, hypothesise
+from common.evaluation import Sampling
 from common.figures import bone_segments, draw_pose_2d, draw_pose_3d
 from common.h36m import FRAME_RATE
 from common.lifter import Lifter
 from common.refinement import Refinement
 from common.report import REFINED_ROWS, RENDER_FILE, TITLES
 from common.sequences import Sequence
+from common.uncertainty import predictions
 
 if TYPE_CHECKING:
     from matplotlib.animation import AbstractMovieWriter
@@ -168,10 +169,8 @@ def render_sequence(
     poses = {}
     for name, model in models.items():
         refinement = refinements[name] if name in REFINED_ROWS else None
-        person = refinement.lengths(model, [video])[video.subject] if refinement else None
-        ((_, hypotheses),) = hypothesise(model, [video], sampling)
-        found, _ = aggregate(hypotheses[:, -1], video, args.root, refinement, person)
-        poses[TITLES[name]] = found[REFINED if refinement else "J_Agg"].numpy()
+        ((_, pose, _),) = predictions(model, [video], sampling, refinement, args.root)
+        poses[TITLES[name]] = pose.numpy()
     poses["ground truth"] = video.pose.numpy()
     output = args.viz_output or args.checkpoint / RENDER_FILE
     pixels = denormalise(video.keypoints, video.width, video.height).numpy()

@@ -206,9 +206,9 @@ def write_report(record: dict[str, Any], text: str, folder: Path) -> None:
     Args:
         record: see `metrics_record`, with the keys of `run_facts`. text: the tables.
     """
-    label = "SYNTHETIC DATA, " if record["synthetic"] else ""
+    warning = "SYNTHETIC DATA, " if record["synthetic"] else ""
     head = (
-        f"{record['protocol']}, reported on {','.join(record['reported_on'])}\n{record['data']}\n{label}2D: "
+        f"{record['protocol']}, reported on {','.join(record['reported_on'])}\n{record['data']}\n{warning}2D: "
         f"{record['keypoints']}, root {record['root']}, epoch by {record['selection']}, H {record['num_proposals']}, "
         f"K {record['sampling_timesteps']}, T {record['clip_frames']}, {record['frame_rate']:g} fps"
     )

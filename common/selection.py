@@ -4,6 +4,7 @@ How well each ranks epochs is measured by `benchmarks/epochs.py`.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 
@@ -73,9 +74,7 @@ CRITERIA: dict[str, Callable[[Lifter, list[Sequence], Sampling], float]] = {
 
 
 def _replaced(sequence: Sequence, keypoints: torch.Tensor, intrinsics: torch.Tensor) -> Sequence:
-    return Sequence(
-        sequence.subject, sequence.action, sequence.camera, keypoints, intrinsics, sequence.width, sequence.height
-    )
+    return replace(sequence.unlabelled(), keypoints=keypoints, intrinsics=intrinsics)
 
 
 def _poses(lifter: Lifter, sequences: list[Sequence], sampling: Sampling, flip: bool) -> list[torch.Tensor]:

@@ -1,6 +1,5 @@
 """How sure a prediction is: the spread of the hypotheses, turned into an expected error (METHOD 4)."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import torch
 from common.evaluation import REFINED, Sampling, aggregate, hypothesise
 from common.lifter import Lifter
 from common.metrics import joint_errors
+from common.npz import write_npz
 from common.refinement import Refinement
 from common.sequences import Sequence
 from common.windows import stitch
@@ -29,16 +29,21 @@ def spread(hypotheses: torch.Tensor) -> torch.Tensor:
 
 
 def predictions(
-    lifter: Lifter, sequences: list[Sequence], sampling: Sampling, refinement: Refinement | None
+    lifter: Lifter,
+    sequences: list[Sequence],
+    sampling: Sampling,
+    refinement: Refinement | None,
+    root: str = "estimated",
 ) -> Iterator[tuple[Sequence, torch.Tensor, torch.Tensor]]:
     """Each video with its result (F, J, 3), refined or else J-Agg, and the spread (F, J), of the last diffusion step.
 
-    Labels are not read.
+    Labels are not read, but for J-Agg with the root "gt".
     """
     lengths = refinement.lengths(lifter, sequences) if refinement else {}
     for sequence, hypotheses in hypothesise(lifter, sequences, sampling):
         last, person = hypotheses[:, -1], lengths.get(sequence.subject)
-        poses, _ = aggregate(last, sequence.unlabelled(), "estimated", refinement, person)
+        given = sequence if root == "gt" else sequence.unlabelled()
+        poses, _ = aggregate(last, given, root, refinement, person)
         yield sequence, poses[REFINED if refinement else "J_Agg"], stitch(spread(last), len(sequence))
 
 
@@ -72,12 +77,7 @@ def write_predictions(
         arrays[f"{name}/pose"] = pose.numpy()
         if scale is not None:
             arrays[f"{name}/expected_error"] = (scale * spreads).numpy()
-    partial = path.with_name(f".{path.name}.partial.npz")
-    try:
-        np.savez_compressed(partial, **arrays)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    write_npz(path, **arrays)
 
 
 def fit_scale(spreads: torch.Tensor, errors: torch.Tensor) -> float | None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -190,11 +191,11 @@ def test_all_of_the_file_is_written_or_nothing(videos, tmp_path: Path, monkeypat
     if before:
         path.write_bytes(before)
 
-    def full(partial: Path, **_: np.ndarray) -> None:
-        Path(partial).write_bytes(b"half of it")
+    def full(partial: BinaryIO, **_: np.ndarray) -> None:
+        partial.write(b"half of it")
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(uncertainty.np, "savez_compressed", full)
+    monkeypatch.setattr(np, "savez_compressed", full)
     with pytest.raises(OSError, match="no space"):
         write_predictions(path, Knows(videos, T), videos, Sampling(1, 1), None, None)
     assert [p.read_bytes() for p in tmp_path.iterdir()] == ([before] if before else [])
