@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from bodies import BONES, cameras, generator, lengths, poses, sequence, some_ratios, trajectories
+from lifters import Knows
 
 from common.bones import (
     SourceBones,
@@ -22,7 +23,6 @@ from common.lifter import Lifter
 from common.mixste import MixSTE
 from common.sequences import Sequence
 from common.skeleton import H36M_17
-from common.windows import split
 
 ROOT, MIRRORED = H36M_17.root_index, H36M_17.mirrored
 LEGS = H36M_17.indices("RKnee", "RFoot", "LKnee", "LFoot")
@@ -145,22 +145,6 @@ def test_measuring_looks_at_evenly_spread_clips(lifter):
     ends = replace(video, keypoints=torch.cat([video.keypoints[:5], video.keypoints[-5:]]))
     assert torch.equal(measure_bones(lifter, [video], clips=2), measure_bones(lifter, [ends]))
     assert not torch.equal(measure_bones(lifter, [video], clips=2), measure_bones(lifter, [video]))
-
-
-class Knows(torch.nn.Module):
-    """Stands in for a lifter: finds the true pose of every clip it is shown."""
-
-    def __init__(self, videos: list[Sequence], frames: int):
-        super().__init__()
-        self.frames = frames
-        self.weight = torch.nn.Parameter(torch.zeros(1))
-        self.keypoints = torch.cat([split(v.keypoints, frames) for v in videos])
-        self.poses = torch.cat([split(v.pose, frames) for v in videos])
-
-    def sample(self, keypoints, num_proposals, sampling_timesteps, flip, generator, intrinsics):
-        apart = (keypoints[:, None] - self.keypoints).abs().amax((2, 3, 4))
-        assert (apart.amin(1) == 0).all()
-        return self.poses[apart.argmin(1)][:, None, None]
 
 
 def videos_of(subject: str, ratios: torch.Tensor, seed: int, camera: int) -> list[Sequence]:
