@@ -38,6 +38,7 @@ LEGEND = (
     "each with its own gap. worst: the largest change of a subject's MPJPE against the first row. s: seconds of",
     "training, source included, on one thread. * marks rows whose training loss still falls.",
 )
+LABEL = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 LEVEL = 0.03  # a loss that falls less than this from its last tenth but one to its last tenth has levelled off
 
 
@@ -304,27 +305,31 @@ def draw(records: list[dict[str, Any]], path: Path) -> None:
 
     if not records:
         raise InputError(f"{RESULTS}: no results to draw; run the ablation first")
-    rows = max(len(record["rows"]) for record in records)
-    figure = Figure(figsize=(5.2 * len(records), 0.3 * rows + 1.6), layout="constrained", facecolor="white")
-    for ax, record in zip(figure.subplots(1, len(records), squeeze=False)[0], records):
+    sizes = [len(record["rows"]) for record in records]
+    figure = Figure(figsize=(8, sum(0.27 * size + 1 for size in sizes)), layout="constrained", facecolor="white")
+    panels = figure.subplots(len(records), 1, squeeze=False, height_ratios=[size + 2 for size in sizes])[:, 0]
+    for ax, record in zip(panels, records):
         contents = list(record["rows"].values())
         for place, (name, content) in enumerate(record["rows"].items()):
             end = name.startswith(("source", "oracle", "both"))
             values = content["mpjpe_mm"]["headline"]
-            ax.barh(place, mean(values), color="#BBBBBB" if end else "#0072B2", height=0.7)
+            ax.barh(place, mean(values), color="#BBBBBB" if end else "#56B4E9", height=0.7)
             ax.plot(values, [place] * len(values), ".", color="black", markersize=4)
-            ax.text(max(values), place, f" {mean(values):.1f}", va="center", fontsize=8)
+            ax.text(1.01 * max(values), place, f"{mean(values):.1f}", va="center", fontsize=8, bbox=LABEL)
         for name in ("source", "oracle"):
             ax.axvline(
                 mean(record["rows"][name]["mpjpe_mm"]["headline"]), color="#D55E00", linewidth=0.8, linestyle="--"
             )
         ax.set_yticks(range(len(contents)), [content["title"] for content in contents], fontsize=8)
         ax.invert_yaxis()
-        ax.set_xlim(0, 1.12 * max(max(content["mpjpe_mm"]["headline"]) for content in contents))
-        ax.set_xlabel("MPJPE (mm)")
-        label = "SYNTHETIC data" if record["synthetic"] else "motion capture, 2D made by us"
-        ax.set_title(f"{record['name']}\n{label}, {len(record['seeds'])} seeds", fontsize=9)
+        ax.set_xlim(0, 1.08 * max(max(content["mpjpe_mm"]["headline"]) for content in contents))
+        ax.tick_params(axis="x", labelsize=8)
+        label = "SYNTHETIC data" if record["synthetic"] else record["data"].split(";")[0]
+        seen = "exact" if record["keypoints"] == "gt" else "detector-like"
+        title = f"{record['protocol']}\n{label}, {seen} 2D, {len(record['seeds'])} seeds (dots)"
+        ax.set_title(title, fontsize=9, loc="left")
         ax.spines[["top", "right"]].set_visible(False)
+    panels[-1].set_xlabel("MPJPE (mm); dashed: source only and oracle", fontsize=8)
     path.parent.mkdir(exist_ok=True)
     figure.savefig(path, dpi=110)
 
