@@ -140,7 +140,8 @@ def test_epochs_of_runs_that_cannot_be_judged(tmp_path: Path):
     assert refused(epochs, tmp_path) == f"{tmp_path}: is no adaptation by h36m_transfer.py"
     metrics.write_text(json.dumps({"arguments": arguments, "history": history}))
     (tmp_path / "epoch_1.bin").touch()
-    assert refused(epochs, tmp_path) == f"{tmp_path}: epoch 2 was not kept; run the adaptation with -cf 1"
+    expected = "expected at least 10 epochs' checkpoints, found 1 of 2; run the adaptation with -cf 1"
+    assert refused(epochs, tmp_path) == f"{tmp_path}: {expected}"
 
 
 def test_uncertainty_of_runs_that_cannot_be_judged(tmp_path: Path):
