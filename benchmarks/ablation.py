@@ -315,7 +315,10 @@ def draw(records: list[dict[str, Any]], path: Path) -> None:
             values = content["mpjpe_mm"]["headline"]
             ax.barh(place, mean(values), color="#BBBBBB" if end else "#56B4E9", height=0.7)
             ax.plot(values, [place] * len(values), ".", color="black", markersize=4)
-            ax.text(1.01 * max(values), place, f"{mean(values):.1f}", va="center", fontsize=8, bbox=LABEL)
+            ax.annotate(
+                f"{mean(values):.1f}", (max(values), place), (6, 0), textcoords="offset points", va="center",
+                fontsize=8, bbox=LABEL,
+            )  # fmt: skip
         for name in ("source", "oracle"):
             ax.axvline(
                 mean(record["rows"][name]["mpjpe_mm"]["headline"]), color="#D55E00", linewidth=0.8, linestyle="--"
