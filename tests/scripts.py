@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,10 +15,21 @@ import pytest
 import torch
 from torch.optim import Optimizer
 
+from common.arguments import h36m_parser, parse
 from common.checkpoint import read_checkpoint
 from common.lifter import Lifter
 
 ROOT = Path(__file__).parent.parent
+SAMPLE = {"channels": 64, "epochs": 10, "learning_rate": 3e-3, "data_dir": Path("data/sample"), "rank": 16}
+
+
+def arguments(*flags: object, sample_defaults: dict[str, object] = SAMPLE) -> Namespace:
+    """The flags of h36m_transfer.py, parsed. Raises SystemExit as the command line does."""
+    old, sys.argv = sys.argv, ["h36m_transfer.py", *map(str, flags)]
+    try:
+        return parse(h36m_parser("a test"), sample_defaults)
+    finally:
+        sys.argv = old
 
 
 def run_script(name: str, *flags: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
