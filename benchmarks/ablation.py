@@ -300,11 +300,12 @@ def table(record: dict[str, Any]) -> str:
 
 
 def draw(records: list[dict[str, Any]], path: Path) -> None:
-    """A panel per transfer: every row's error, its seeds as dots, between source only and the oracle."""
+    """A panel per transfer, synthetic data first: every row's error, its seeds as dots, between source and oracle."""
     from matplotlib.figure import Figure
 
     if not records:
         raise InputError(f"{RESULTS}: no results to draw; run the ablation first")
+    records = sorted(records, key=lambda record: (not record["synthetic"], record["name"]))
     sizes = [len(record["rows"]) for record in records]
     figure = Figure(figsize=(8, sum(0.27 * size + 1 for size in sizes)), layout="constrained", facecolor="white")
     panels = figure.subplots(len(records), 1, squeeze=False, height_ratios=[size + 2 for size in sizes])[:, 0]
@@ -329,7 +330,8 @@ def draw(records: list[dict[str, Any]], path: Path) -> None:
         ax.tick_params(axis="x", labelsize=8)
         label = "SYNTHETIC data" if record["synthetic"] else record["data"].split(";")[0]
         seen = "exact" if record["keypoints"] == "gt" else "detector-like"
-        title = f"{record['protocol']}\n{label}, {seen} 2D, {len(record['seeds'])} seeds (dots)"
+        way = record["protocol"].removeprefix("Human3.6M ")  # that is the layout; the label says whose data
+        title = f"{way} ({label})\n{seen} 2D, {len(record['seeds'])} seeds (dots)"
         ax.set_title(title, fontsize=9, loc="left")
         ax.spines[["top", "right"]].set_visible(False)
     panels[-1].set_xlabel("MPJPE (mm); dashed: source only and oracle", fontsize=8)
