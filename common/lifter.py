@@ -59,12 +59,7 @@ class Lifter(nn.Module):
         Raises:
             ValueError: the clip does not have the model's frames or joints, or intrinsics are lacking.
         """
-        expected = (self.frames, self.pose_estimator.joints)
-        if tuple(x_2d.shape[1:3]) != expected or tuple(x_3d.shape[2:4]) != expected:
-            raise ValueError(
-                f"this lifter takes clips of (frames, joints) = {expected}; "
-                f"got 2D {tuple(x_2d.shape[1:3])} and 3D {tuple(x_3d.shape[2:4])}"
-            )
+        self._check(x_2d.shape[1:3], x_3d.shape[2:4])
         if self.deterministic:
             x_3d, t = torch.zeros_like(x_3d), torch.zeros_like(t)
         if not self.virtual_camera:
@@ -75,16 +70,25 @@ class Lifter(nn.Module):
         rotation = rotation[:, None, None]  # (B, 1, 1, 3, 3)
         return self.pose_estimator(seen, x_3d @ rotation.mT, t) @ rotation
 
+    def _check(self, *shapes: torch.Size) -> None:
+        expected = (self.frames, self.pose_estimator.joints)
+        for found in shapes:
+            if tuple(found) != expected:
+                raise ValueError(f"this lifter takes clips of (frames, joints) = {expected}, got {tuple(found)}")
+
     def _predict(
         self, x_2d: torch.Tensor, x: torch.Tensor, time: int, flip: bool, intrinsics: torch.Tensor | None
     ) -> torch.Tensor:
         """The clamped x0 (scaled) from the state x (B, H, T, J, 3), flip-averaged if asked."""
         noisy = self.diffusion.clamp(x) / self.diffusion.scale
-        t = torch.full((len(x),), time, device=x.device)
+        if flip:
+            x_2d, noisy = torch.cat([x_2d, mirror(x_2d)]), torch.cat([noisy, mirror(noisy)])
+            intrinsics = None if intrinsics is None else torch.cat([intrinsics, mirror_intrinsics(intrinsics)])
+        t = torch.full((len(noisy),), time, device=x.device)
         x0 = self.denoise(x_2d, noisy, t, intrinsics)
         if flip:
-            mirrored = None if intrinsics is None else mirror_intrinsics(intrinsics)
-            x0 = (x0 + mirror(self.denoise(mirror(x_2d), mirror(noisy), t, mirrored), H36M_17)) / 2
+            found, mirrored = x0.chunk(2)
+            x0 = (found + mirror(mirrored, H36M_17)) / 2
         return self.diffusion.clamp(x0 * self.diffusion.scale)
 
     @torch.no_grad()
@@ -113,8 +117,10 @@ class Lifter(nn.Module):
             (B, K, H, T, J, 3) metres.
 
         Raises:
-            ValueError: `noise` does not hold K draws of that shape.
+            ValueError: the clip does not have the model's frames or joints, or `noise` does not hold K draws of that
+                shape.
         """
+        self._check(x_2d.shape[1:3])
         shape = (len(x_2d), num_proposals, *x_2d.shape[1:3], 3)
         if noise is not None and [tuple(n.shape) for n in noise] != [shape] * sampling_timesteps:
             raise ValueError(

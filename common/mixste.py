@@ -10,15 +10,20 @@ from einops import rearrange
 from timm.layers import DropPath, Mlp
 from torch import nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 BLOCK_NORM_EPS = 1e-6
 HEADS = 8
 DROP_PATH = 0.1
 EMBEDDING_STD = 0.5
+FEW_TOKENS = 32
+# Values of one (clips, T, J, C) tensor that are sent through the network at once when there is no gradient: on a CPU
+# about a mebibyte, so that it stays in the caches; elsewhere a gibibyte, a bound on memory.
+CHUNK_VALUES = {"cpu": 2**18, "other": 2**28}
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention over the second-to-last axis, (N, tokens, C) -> (N, tokens, C)."""
+    """Multi-head self-attention over the second-to-last axis, (B, N, tokens, C) -> (B, N, tokens, C)."""
 
     def __init__(self, width: int, heads: int):
         super().__init__()
@@ -27,13 +32,27 @@ class Attention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        q, k, v = rearrange(self.qkv(x), "n l (three h d) -> three n h l d", three=3, h=self.heads)
-        x = F.scaled_dot_product_attention(q, k, v)  # (N, heads, tokens, C / heads)
-        return self.proj(rearrange(x, "n h l d -> n l (h d)"))
+        n = x.shape[1]
+        q, k, v = rearrange(self.qkv(x), "b n l (three h d) -> three (b n) h l d", three=3, h=self.heads)
+        x = attend(q, k, v)  # (B N, heads, tokens, C / heads)
+        return self.proj(rearrange(x, "(b n) h l d -> b n l (h d)", n=n))
+
+
+def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+    """Softmax attention, (N, heads, tokens, d) each. Written out for few tokens on a CPU, where it is faster."""
+    if q.device.type != "cpu" or q.shape[-2] > FEW_TOKENS:
+        return F.scaled_dot_product_attention(q, k, v)
+    shape, scale = q.shape, q.shape[-1] ** -0.5
+    q, k, v = (x.flatten(0, 1) for x in (q, k, v))  # (N heads, tokens, d)
+    weights = torch.baddbmm(q.new_empty(1, 1, 1), q, k.mT, beta=0, alpha=scale).softmax(-1)
+    return (weights @ v).view(shape)
 
 
 class Block(nn.Module):
-    """A pre-norm transformer block, (N, tokens, C) -> (N, tokens, C)."""
+    """A pre-norm transformer block, (B, N, tokens, C) -> (B, N, tokens, C), in whichever layout the input has.
+
+    Stochastic depth leaves out each of the B x N sets of tokens by itself.
+    """
 
     def __init__(self, width: int, heads: int, mlp_width: int):
         super().__init__()
@@ -44,8 +63,11 @@ class Block(nn.Module):
         self.drop_path = DropPath()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = x + self.drop_path(self.attn(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
+        x = x + self._thinned(self.attn(self.norm1(x)))
+        return x + self._thinned(self.mlp(self.norm2(x)))
+
+    def _thinned(self, x: torch.Tensor) -> torch.Tensor:
+        return self.drop_path(x.flatten(0, 1)).view(x.shape)
 
 
 class SinusoidalEmbedding(nn.Module):
@@ -89,6 +111,7 @@ class MixSTE(nn.Module):
         mlp_width = mlp_width or 2 * width
         self.frames, self.joints, self.width, self.depth = frames, joints, width, depth
         self.heads, self.mlp_width = heads, mlp_width
+        self.recompute = False  # keep only what goes into each block for the backward pass, and compute the rest again
 
         self.Spatial_patch_to_embedding = nn.Linear(2 + 3, width)
         # Not zeros as in MixSTE: joints told apart from the first step shorten the plateau at the start of training.
@@ -121,15 +144,24 @@ class MixSTE(nn.Module):
             (B, H, T, J, 3) the clean poses, before any clamp.
         """
         B, H, T, J, _ = x_3d.shape
-        x = torch.cat([x_2d[:, None].expand(B, H, T, J, 2), x_3d], -1)  # (B, H, T, J, 5)
-        x = self.Spatial_patch_to_embedding(x) + self.Spatial_pos_embed
-        x = x + self.time_mlp(t)[:, None, None, None]  # (B, H, T, J, C)
-        x = rearrange(x, "b h t j c -> (b h t) j c")
+        x = torch.cat([x_2d[:, None].expand(B, H, T, J, 2), x_3d], -1).flatten(0, 1)  # (B H, T, J, 5)
+        time = self.time_mlp(t).repeat_interleave(H, 0)  # (B H, C)
+        values = CHUNK_VALUES.get(x.device.type, CHUNK_VALUES["other"])
+        clips = len(x) if torch.is_grad_enabled() else values // (T * J * self.width)
+        chunks = [self._denoise(*chunk) for chunk in zip(x.split(max(clips, 1)), time.split(max(clips, 1)))]
+        return torch.cat(chunks).view(B, H, T, J, 3)
+
+    def _denoise(self, x: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        """Some clips (n, T, J, 5) and their embedded times (n, C) to poses (n, T, J, 3)."""
+        x = self.Spatial_patch_to_embedding(x) + (self.Spatial_pos_embed + time[:, None])[:, None]  # (n, T, J, C)
         for i, (spatial, temporal) in enumerate(zip(self.STEblocks, self.TTEblocks)):
-            x = self.Spatial_norm(spatial(x))
-            x = rearrange(x, "(n t) j c -> (n j) t c", t=T)
+            x = self.Spatial_norm(self._through(spatial, x))
             if i == 0:
-                x = x + self.Temporal_pos_embed
-            x = self.Temporal_norm(temporal(x))
-            x = rearrange(x, "(n j) t c -> (n t) j c", j=J)
-        return rearrange(self.head(x), "(b h t) j c -> b h t j c", b=B, h=H)
+                x = x + self.Temporal_pos_embed[:, :, None]
+            x = self.Temporal_norm(self._through(temporal, x.transpose(1, 2)).transpose(1, 2))
+        return self.head(x)
+
+    def _through(self, block: Block, x: torch.Tensor) -> torch.Tensor:
+        if self.recompute and torch.is_grad_enabled():
+            return checkpoint(block, x, use_reentrant=False)
+        return block(x)

@@ -11,7 +11,7 @@ from common.camera import mirror_intrinsics, project, rotation_about
 from common.clips import Batch
 from common.diffusion import CLAMP, Diffusion, cosine_betas, ddim_times
 from common.lifter import Lifter
-from common.mixste import MixSTE, SinusoidalEmbedding
+from common.mixste import CHUNK_VALUES, FEW_TOKENS, Block, MixSTE, SinusoidalEmbedding, attend
 from common.skeleton import H36M_17, mirror
 
 B, T, J, H, K = 3, 4, len(H36M_17.joints), 3, 3
@@ -141,6 +141,54 @@ def test_drop_path_acts_only_while_training(x_2d):
         assert torch.equal(still, estimator(*inputs))
         estimator.set_drop_path(0.0)
         assert torch.equal(still, estimator.train()(*inputs))
+
+
+def test_stochastic_depth_leaves_out_whole_sets_of_tokens():
+    """All joints of a frame in a spatial block, all frames of a joint in a temporal one; one by one, not by clip."""
+    torch.manual_seed(0)
+    block, x = Block(16, 8, 32).train(), torch.randn(2, 40, J, 16)
+    block.drop_path.drop_prob = 0.5
+    for layout in (x, x.transpose(1, 2).contiguous().transpose(1, 2)):
+        same = (block(layout) == layout).flatten(2)  # both branches left out: a quarter of the sets
+        assert torch.equal(same.all(-1), same.any(-1))
+        assert (same.all(-1).sum(1) > 0).all()
+        assert 0.1 < same.all(-1).float().mean() < 0.4
+
+
+@pytest.mark.parametrize("tokens", [1, 5, FEW_TOKENS, FEW_TOKENS + 1])
+def test_attention_is_that_of_pytorch(tokens):
+    inputs = torch.randn(3, 2, 8, tokens, 4, generator=rng())
+    found, expected = [], []
+    for function, results in ((attend, found), (torch.nn.functional.scaled_dot_product_attention, expected)):
+        leaf = inputs.clone().requires_grad_()
+        results.append(function(*leaf))
+        results[0].square().sum().backward()
+        results.append(leaf.grad)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_clips_sent_through_in_chunks_come_out_the_same(lifter, x_2d, monkeypatch):
+    x_3d, t = torch.randn(B, H, T, J, 3, generator=rng()), torch.tensor([3, 20, 40])
+    whole = lifter.pose_estimator(x_2d, x_3d, t)  # with a gradient there are no chunks
+    clip = T * J * lifter.pose_estimator.width
+    for values in (1, 2 * clip, 5 * clip, 100 * clip):
+        monkeypatch.setitem(CHUNK_VALUES, "cpu", values)
+        with torch.no_grad():
+            torch.testing.assert_close(lifter.pose_estimator(x_2d, x_3d, t), whole, **CLOSE)
+
+
+def test_computing_activations_again_changes_no_gradient(x_2d):
+    gradients = []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        estimator = MixSTE(T, J, 16, 2, drop_path=0.5).train()
+        estimator.recompute = recompute
+        torch.manual_seed(1)
+        estimator(x_2d, torch.ones(B, 1, T, J, 3), torch.zeros(B)).square().sum().backward()
+        gradients.append([p.grad for p in estimator.parameters()])
+    assert all(g is not None for g in gradients[0])
+    for one, other in zip(*gradients):
+        assert torch.equal(one, other)
 
 
 def test_papers_size():
