@@ -1,11 +1,46 @@
 """Low-rank adaptation of the attention layers (LoRA, Hu et al., ICLR 2022)."""
 
 import copy
+from typing import Any
 
 import torch
 from torch import nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
 
 from common.mixste import Attention, MixSTE
+
+
+class _Updated(torch.autograd.Function):
+    """A linear layer whose weight is W + scale * up @ down, with gradients for the input, `down` and `up`.
+
+    The sum is cheap beside the layer itself; autograd would pass all activations through both branches instead, or
+    make a gradient as large as W.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: torch.Tensor,
+        weight: torch.Tensor,
+        bias: torch.Tensor,
+        down: torch.Tensor,
+        up: torch.Tensor,
+        scale: float,
+    ) -> torch.Tensor:
+        ctx.save_for_backward(x, weight, down, up)
+        ctx.scale = scale
+        return F.linear(x, weight + scale * (up @ down), bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, weight, down, up = (saved.to(grad.dtype) for saved in ctx.saved_tensors)
+        rows, inputs = grad.flatten(0, -2), x.flatten(0, -2)  # (rows, out), (rows, in)
+        for_x = grad @ (weight + ctx.scale * (up @ down)) if ctx.needs_input_grad[0] else None
+        for_down = ctx.scale * (rows @ up).T @ inputs
+        for_up = ctx.scale * rows.T @ (inputs @ down.T)
+        return for_x, None, None, for_down, for_up, None
 
 
 class LoRALinear(nn.Module):
@@ -25,7 +60,9 @@ class LoRALinear(nn.Module):
         nn.init.zeros_(self.lora_up.weight)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.linear(x) + self.scale * self.lora_up(self.lora_down(x))
+        return _Updated.apply(
+            x, self.linear.weight, self.linear.bias, self.lora_down.weight, self.lora_up.weight, self.scale
+        )
 
     def delta_weight(self) -> torch.Tensor:
         """What the update adds to the linear layer's weight, (out, in)."""

@@ -98,3 +98,24 @@ def test_merging_leaves_the_layer_as_it_was(base):
     weight = layer.linear.weight.clone()
     layer.merged()
     assert torch.equal(layer.linear.weight, weight)
+
+
+def test_the_gradients_are_those_of_the_formula():
+    torch.manual_seed(0)
+    layer = LoRALinear(torch.nn.Linear(4, 6), 2, scale=0.5).double()
+    torch.nn.init.normal_(layer.lora_up.weight)
+    x = torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x, *_: layer(x), (x, layer.lora_down.weight, layer.lora_up.weight))
+    layer(x).square().sum().backward()
+    assert layer.linear.weight.grad is None and layer.linear.bias.grad is None
+
+
+def test_a_half_precision_pass_leaves_full_precision_gradients(base):
+    model = adapted(base)
+    full = model(*inputs())
+    with torch.autocast("cpu", torch.bfloat16):
+        half = model(*inputs())
+    torch.testing.assert_close(half.float(), full, atol=0.05, rtol=0.05)
+    half.float().square().sum().backward()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert all(p.grad.dtype == torch.float32 and p.grad.isfinite().all() and p.grad.any() for p in trained)
