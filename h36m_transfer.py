@@ -15,10 +15,11 @@ from typing import Any
 
 import torch
 
+from common import processes
 from common.arguments import h36m_parser, parse
 from common.bones import SourceBones
 from common.checkpoint import load_lifter, save_adapter, save_checkpoint, weights_hash
-from common.clips import Clips
+from common.clips import Clips, moved
 from common.errors import InputError, run_script
 from common.evaluation import Sampling, Scores, evaluate
 from common.floor import with_up
@@ -40,8 +41,10 @@ from common.run import (
     prepare_folder,
     restore,
     resumed,
+    seed_dropping,
     set_aside,
     set_learning_rate,
+    set_speed,
     stored_refinement,
 )
 from common.runlog import Progress, RunLog
@@ -49,7 +52,7 @@ from common.selection import CRITERIA
 from common.sequences import Sequence
 from common.skeleton import H36M_17
 from common.synthesis import Synthesis, cameras_differ, noise_factor, synthesise
-from common.teacher import Teacher, pseudo_label, reprojection_loss
+from common.teacher import Teacher, pseudo_label, ray_errors
 from common.uncertainty import fitted_scale, write_predictions
 
 SAMPLE_DIR = Path("data/sample")
@@ -69,10 +72,12 @@ def main() -> None:
     # Arguments and data. Nothing is written before both are known to be good.
     args = parse(h36m_parser(__doc__.splitlines()[0]), SAMPLE_DEFAULTS)
     device = pick_device(args.gpu)
-    if args.sample and args.data_dir == SAMPLE_DIR and not SAMPLE_DIR.exists():
+    torch.set_float32_matmul_precision("high" if args.tf32 and device.type == "cuda" else "highest")
+    if args.sample and args.data_dir == SAMPLE_DIR and not SAMPLE_DIR.exists() and processes.is_first():
         from data.make_sample import make_sample
 
         make_sample(SAMPLE_DIR)
+    processes.wait()
     subjects = dict.fromkeys(args.subjects_train + args.subjects_unlabeled + args.subjects_test)
     data = load_h36m(args.data_dir, args.keypoints, list(subjects), args.actions)
     print(f"data: {data.provenance}")
@@ -87,7 +92,7 @@ def main() -> None:
 
     # A model that is given decides the sizes.
     given = find_checkpoint(args.evaluate, args.checkpoint) if args.evaluate else args.source_checkpoint
-    loaded = fitting_lifter(given, args, device, foreign_order="h36m") if given else None
+    loaded = set_speed(fitting_lifter(given, args, device, foreign_order="h36m"), args) if given else None
     about = {
         "protocol": f"Human3.6M {','.join(args.subjects_train)} -> {','.join(args.subjects_unlabeled)}",
         "data": data.provenance,
@@ -101,10 +106,11 @@ def main() -> None:
 
     if args.evaluate:
         models["evaluated"] = loaded
-        set_aside(args.checkpoint)
+        if processes.is_first():
+            set_aside(args.checkpoint)
     else:
         prepare_folder(args)
-        with RunLog(None if args.nolog else args.log) as log:
+        with RunLog(None if args.nolog or not processes.is_first() else args.log) as log:
             # Source model, from labels.
             if args.source_checkpoint:
                 models["source_only"] = loaded
@@ -138,6 +144,8 @@ def main() -> None:
             refinements[row] = Refinement(SourceBones.measured(model, thin_source), noise, args.refine)
         rows[row] = evaluate(model, reported, sampling, args.root, refinements[row])
         print(f"evaluated {row.replace('_', ' ')} on {sum(rows[row].frames)} frames ({time.monotonic() - begin:.0f} s)")
+    if not processes.is_first():
+        return
     facts = run_facts(about, args.subjects_test, data.files, histories, args)
     record = metrics_record(rows, facts)
     write_report(record, tables(record, args.p2, args.by_subject), args.checkpoint)
@@ -160,38 +168,45 @@ def train_supervised(
     torch.manual_seed(args.seed)
     estimator = MixSTE(args.number_of_frames, len(H36M_17.joints), args.channels, args.depth, drop_path=args.drop_path)
     lifter = Lifter(estimator, args.timestep, args.scale, args.virtual_camera, args.deterministic).to(device)
-    optimizer = torch.optim.AdamW(lifter.parameters(), betas=BETAS, weight_decay=WEIGHT_DECAY)
+    fused = device.type == "cuda"
+    optimizer = torch.optim.AdamW(lifter.parameters(), betas=BETAS, weight_decay=WEIGHT_DECAY, fused=fused)
     history: list[dict[str, float]] = []
     state = resumed(stage, args)
     if state:
         estimator.load_state_dict(state["training"]["student"])
         optimizer.load_state_dict(state["optimizer"])
         history = restore(state, generator)
+    model = processes.parallel(set_speed(lifter, args))
 
-    steps = clips.steps(args.batch_size)
+    batch_size = args.batch_size * args.accumulate
+    steps = clips.steps(batch_size)
     epochs = (args.oracle_epochs if stage == "oracle" else None) or args.source_epochs
     decay = args.source_lrd ** (args.source_epochs / epochs)  # as much in all, however many epochs
     progress = Progress(stage, epochs * steps, len(history) * steps)
     for epoch in range(len(history) + 1, epochs + 1):
         lifter.train()
-        begin, total = time.monotonic(), 0.0
-        for step, batch in enumerate(clips.epoch(args.batch_size, generator, flip=not args.no_data_augmentation)):
+        seed_dropping(args.seed, epoch)
+        begin, total = time.monotonic(), torch.zeros((), device=device)
+        for step, batch in enumerate(clips.epoch(batch_size, generator, flip=not args.no_data_augmentation)):
             batch = batch.to(device)
-            t = torch.randint(args.timestep, (len(batch),), generator=generator).to(device)
-            noise = torch.randn(batch.pose.shape, generator=generator).to(device)
+            t = moved(torch.randint(args.timestep, (len(batch),), generator=generator), device)
+            noise = moved(torch.randn(batch.pose.shape, generator=generator), device)
             noisy = lifter.diffusion.add_noise(batch.pose, t, noise)  # (B, T, J, 3)
-            predicted = lifter.denoise(batch.keypoints, noisy[:, None], t, batch.intrinsics)[:, 0]
-            loss = joint_errors(predicted, batch.pose).mean()
 
             set_learning_rate(optimizer, args.source_lr, decay, epoch, (epoch - 1) * steps + step)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            parts = processes.passes(len(batch), args.accumulate, lifter.pose_estimator.clip_values, device)
+            for part in processes.in_turn(model, parts):
+                keypoints, intrinsics, pose = batch.keypoints[part], batch.intrinsics[part], batch.pose[part]
+                predicted = model(keypoints, noisy[part, None], t[part], intrinsics)[:, 0]
+                loss = joint_errors(predicted, pose).sum() / batch.pose[..., 0].numel()
+                (loss * processes.count()).backward()  # gradients are averaged over the processes
+                total += loss.detach() * len(batch)
             optimizer.step()
-            total += loss.item() * len(batch)
             progress.step()
         history.append({
             "epoch": epoch, "lr": optimizer.param_groups[0]["lr"], "seconds": time.monotonic() - begin,
-            "training_mm": total / len(clips) * 1000,
+            "training_mm": processes.summed(total).item() / len(clips) * 1000,
         })  # fmt: skip
         progress.clear()
         log.epoch(stage, history[-1], epochs)
@@ -214,7 +229,8 @@ def adapt(
     generator = torch.Generator().manual_seed(args.seed)
     torch.manual_seed(args.seed)
     source_clips = Clips(source, args.number_of_frames, args.downsample)
-    source_stream = source_clips.endless(args.batch_size, generator, flip=not args.no_data_augmentation)
+    batch_size = args.batch_size * args.accumulate
+    source_stream = source_clips.endless(batch_size, generator, flip=not args.no_data_augmentation)
 
     # What the target looks like, from its 2D: bones per person, detector noise, cameras.
     thin_source, thin_target = ([s.downsampled(args.downsample) for s in videos] for videos in (source, target))
@@ -236,7 +252,7 @@ def adapt(
         add_lora(student.pose_estimator, args.rank)
     teacher = Teacher(student, args.ema_decay)
     trained = [p for p in student.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, betas=BETAS, weight_decay=WEIGHT_DECAY)
+    optimizer = torch.optim.AdamW(trained, betas=BETAS, weight_decay=WEIGHT_DECAY, fused=device.type == "cuda")
     base_hash = weights_hash(source_lifter)
     first_taught = math.inf if args.no_teacher else round(args.teacher_start * args.epochs) + 1
     history: list[dict[str, float]] = []
@@ -253,28 +269,34 @@ def adapt(
         ratios, first_taught = state["training"]["ratios"], state["training"]["first_taught"]
         optimizer.load_state_dict(state["optimizer"])
         history = restore(state, generator)
+    model = processes.parallel(set_speed(student, args))
+    set_speed(teacher.lifter, args)
 
-    steps = target_clips.steps(args.batch_size)
+    names = ("source_mm", "pseudo_label_mm", "reprojection")
+    weights = torch.tensor([1.0, args.pseudo_weight, REPROJECTION_WEIGHT]).to(device)
+    steps = target_clips.steps(batch_size)
     progress = Progress("adapted", args.epochs * steps, len(history) * steps)
     for epoch in range(len(history) + 1, args.epochs + 1):
         student.train()
+        seed_dropping(args.seed, epoch)
         begin, taught = time.monotonic(), epoch >= first_taught
-        totals = dict.fromkeys(["source_mm", *(["pseudo_label_mm", "reprojection"] if taught else [])], 0.0)
+        totals = torch.zeros(3 if taught else 1, device=device)
         if epoch == first_taught:  # seen through a better lifter than at the start
             better = SourceBones.measured(teacher.lifter, thin_source)
             ratios = better.ratios(teacher.lifter, thin_target)
-        target_epoch = target_clips.epoch(args.batch_size, generator, flip=not args.no_data_augmentation)
+        target_epoch = target_clips.epoch(batch_size, generator, flip=not args.no_data_augmentation)
         for step, target_batch in enumerate(target_epoch):
             # 1. Source clips, made to look like the target.
             target_batch, source_batch = target_batch.to(device), next(source_stream).to(device)
             source_batch = source_batch.first(len(target_batch))
-            clip_ratios = torch.stack([ratios[name] for name in target_batch.subjects]).to(device)
+            clip_ratios = moved(torch.stack([ratios[name] for name in target_batch.subjects]), device)
             shaped = torch.ones_like(clip_ratios) if args.no_bone_ratios else clip_ratios
             if not args.no_source_augmentation:
                 source_batch = synthesise(source_batch, target_batch, shaped, how, generator)
 
-            # 2. Target clips, labelled by the teacher.
+            # 2. Target clips, labelled by the teacher. `share` is how much a joint counts, in all 1 per kind of clip.
             keypoints, intrinsics, pose = source_batch.keypoints, source_batch.intrinsics, source_batch.pose
+            share = torch.ones_like(pose[..., 0]) / pose[..., 0].numel()  # (B, T, J)
             if taught:
                 lengths = bones.lengths.to(device) * clip_ratios
                 pseudo, belief = pseudo_label(
@@ -283,32 +305,37 @@ def adapt(
                 keypoints = torch.cat([keypoints, target_batch.keypoints])
                 intrinsics = torch.cat([intrinsics, target_batch.intrinsics])
                 pose = torch.cat([pose, pseudo])
+                share = torch.cat([share, belief / belief.sum().clamp_min(1)])
 
-            # The student denoises both in one pass.
-            t = torch.randint(args.timestep, (len(pose),), generator=generator).to(device)
-            noise = torch.randn(pose.shape, generator=generator).to(device)
+            # The student denoises both.
+            t = moved(torch.randint(args.timestep, (len(pose),), generator=generator), device)
+            noise = moved(torch.randn(pose.shape, generator=generator), device)
             noisy = student.diffusion.add_noise(pose, t, noise)
-            predicted = student.denoise(keypoints, noisy[:, None], t, intrinsics)[:, 0]
-            errors = joint_errors(predicted, pose)  # (B, T, J)
             n = len(source_batch)
-            loss = source_loss = errors[:n].mean()
-            totals["source_mm"] += source_loss.item() * 1000
-            if taught:
-                pseudo_loss = (belief * errors[n:]).sum() / belief.sum().clamp_min(1)
-                reprojection = reprojection_loss(predicted[n:], target_batch.keypoints, target_batch.intrinsics)
-                loss = source_loss + args.pseudo_weight * pseudo_loss + REPROJECTION_WEIGHT * reprojection
-                totals["pseudo_label_mm"] += pseudo_loss.item() * 1000
-                totals["reprojection"] += reprojection.item()
+            of_target = torch.arange(len(pose), device=device)[:, None, None] >= n  # (B, 1, 1)
 
             set_learning_rate(optimizer, args.learning_rate, args.lr_decay, epoch, (epoch - 1) * steps + step)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            parts = processes.passes(len(pose), args.accumulate, student.pose_estimator.clip_values, device)
+            for part in processes.in_turn(model, parts):
+                predicted = model(keypoints[part], noisy[part, None], t[part], intrinsics[part])[:, 0]
+                errors = share[part] * joint_errors(predicted, pose[part])  # (B, T, J)
+                losses = errors.sum()[None]
+                if taught:
+                    pseudo = errors.where(of_target[part], 0).sum()
+                    rays = ray_errors(predicted, keypoints[part], intrinsics[part]).where(of_target[part], 0)
+                    losses = torch.stack([errors.sum() - pseudo, pseudo, rays.sum() / share[n:].numel()])
+                (losses @ weights[: len(losses)] * processes.count()).backward()  # gradients are averaged
+                totals += losses.detach()
             optimizer.step()
             teacher.update(student)
             progress.step()
         history.append({
             "epoch": epoch, "lr": optimizer.param_groups[0]["lr"], "seconds": time.monotonic() - begin,
-            **{name: value / steps for name, value in totals.items()},
+            **{
+                name: value / steps * (1000 if name.endswith("_mm") else 1)
+                for name, value in zip(names, processes.summed(totals).tolist())
+            },
         })  # fmt: skip
         if args.select != "last":
             history[-1]["selection_score"] = selection_score(student, judged, args)
@@ -325,12 +352,13 @@ def adapt(
             refinement = refinement.seen_by(student.eval(), thin_source)
             about = about | {"refinement": refinement.plain()}
         scores = [record.get("selection_score", -record["epoch"]) for record in history]
-        if scores[-1] == min(scores):  # first, as a run stopped here does the epoch again
+        if scores[-1] == min(scores) and processes.is_first():  # first, as a run stopped here does the epoch again
             save_checkpoint(args.checkpoint / BEST_FILE, student, epoch, history[-1]["lr"], about)
         keep_epoch("adapted", student, optimizer, history, generator, about, args, extra)
-    if args.lora:
+    if args.lora and processes.is_first():
         save_adapter(args.checkpoint / "adapter.bin", student, base_hash)
-    return load_lifter(args.checkpoint / BEST_FILE, device), history
+    processes.wait()  # for the file
+    return set_speed(load_lifter(args.checkpoint / BEST_FILE, device), args), history
 
 
 def selection_score(lifter: Lifter, videos: list[Sequence], args: Namespace) -> float:

@@ -74,8 +74,9 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
         help="also train an oracle on the target's labels, or on both the source's and the target's",
     )  # fmt: skip
     run.add_argument(
-        "-gpu", "--gpu", default="", metavar="N", help="CUDA device; the first one, or the CPU, when left out"
-    )
+        "-gpu", "--gpu", default="", metavar="N",
+        help="CUDA device; the first one, or the CPU, when left out; for several see the README on torchrun",
+    )  # fmt: skip
     run.add_argument("--seed", type=int, default=0, help="of weights, batches and draws")
 
     model = parser.add_argument_group("lifter")
@@ -110,6 +111,15 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
     training.add_argument("--source-lrd", type=float, default=0.993, metavar="D", help="the same, source and oracle")
     training.add_argument("-no-da", "--no-data-augmentation", action="store_true", help="no mirrored clips")
     training.add_argument("--drop-path", type=float, default=0.1, metavar="P", help="stochastic depth of the last pair")
+
+    speed = parser.add_argument_group("speed and memory")
+    speed.add_argument(
+        "--accumulate", type=positive, default=1, metavar="N", help="batches in a step, as -b N times larger"
+    )
+    speed.add_argument("--gradient-checkpointing", action="store_true", help="less memory, a third more time")
+    speed.add_argument("--amp", choices=("bf16",), help="matrix products in bfloat16")
+    speed.add_argument("--tf32", action="store_true", help="matrix products in TensorFloat-32, on GPUs that have it")
+    speed.add_argument("--compile", action="store_true", help="torch.compile; on a CPU it needs a C++ compiler")
 
     adaptation = parser.add_argument_group("adaptation")
     adaptation.add_argument("--rank", type=positive, default=4, metavar="N", help="of the low-rank updates")

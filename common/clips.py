@@ -11,6 +11,13 @@ from common.skeleton import mirror
 from common.windows import window_indices
 
 
+def moved(x: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor on a device. On its way to a GPU it lies in pinned memory, and nobody waits until it is there."""
+    if device.type == "cuda" and x.device.type == "cpu":
+        return x.pin_memory().to(device, non_blocking=True)
+    return x.to(device)
+
+
 @dataclass(frozen=True)
 class Batch:
     """Clips of T frames. `pose` and `trajectory` are None when the sequences carry no labels.
@@ -33,7 +40,7 @@ class Batch:
 
     def to(self, device: torch.device) -> "Batch":
         def move(x: torch.Tensor | None) -> torch.Tensor | None:
-            return None if x is None else x.to(device)
+            return None if x is None else moved(x, device)
 
         return replace(
             self,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from common import jpma
+from common import jpma, processes
 from common.camera import undistort
 from common.lifter import Lifter
 from common.metrics import joint_errors, procrustes, rescaled, velocity_errors
@@ -134,7 +134,18 @@ class Scores:
     frames: list[int] = field(default_factory=list)
     errors: dict[str, dict[str, list[float]]] = field(default_factory=dict)
     by_step: list[list[float]] = field(default_factory=list)  # J-Agg MPJPE of every diffusion step, per video
-    reprojection: list[float] = field(default_factory=list)
+
+    def add(
+        self, video: tuple[str, str], frames: int, by_step: list[float], errors: dict[str, tuple[float, ...]]
+    ) -> None:
+        """One more video; `errors` per aggregation in the order of `METRICS`."""
+        self.videos.append(video)
+        self.frames.append(frames)
+        self.by_step.append(by_step)
+        for aggregation, values in errors.items():
+            found = self.errors.setdefault(aggregation, {metric: [] for metric in METRICS})
+            for metric, value in zip(METRICS, values):
+                found[metric].append(value)
 
     def summary(self, aggregation: str, metric: str) -> dict[str, float | dict[str, float]]:
         """Means: over the actions ("overall", as papers print it), over all frames, per action, per subject."""
@@ -163,21 +174,20 @@ def evaluate(
     """Score a lifter on labelled sequences. Errors are those of the last diffusion step unless said.
 
     P-Best is the best hypothesis per clip of T frames. A refinement measures the people's bones in these very
-    sequences, from the 2D.
+    sequences, from the 2D. Several processes share the sequences, and each gets the scores of all.
     """
     lifter.eval()
-    scores = Scores()
     lengths = refinement.lengths(lifter, sequences) if refinement else {}
-    for sequence, hypotheses in hypothesise(lifter, sequences, sampling):
+    mine = []
+    for sequence, hypotheses in hypothesise(lifter, sequences[processes.own()], sampling):
         person = lengths.get(sequence.subject)
         steps = [aggregate(step, sequence, root, refinement, person)[0] for step in hypotheses.unbind(1)]
-        scores.by_step.append([_mm(joint_errors(poses["J_Agg"], sequence.pose)) for poses in steps])
-        scores.videos.append((sequence.subject, sequence.action))
-        scores.frames.append(len(sequence))
-        for name, pose in steps[-1].items():
-            found = scores.errors.setdefault(name, {metric: [] for metric in METRICS})
-            for metric, value in zip(METRICS, pose_errors(pose, sequence.pose)):
-                found[metric].append(value)
+        by_step = [_mm(joint_errors(poses["J_Agg"], sequence.pose)) for poses in steps]
+        errors = {name: pose_errors(pose, sequence.pose) for name, pose in steps[-1].items()}
+        mine.append(((sequence.subject, sequence.action), len(sequence), by_step, errors))
+    scores = Scores()
+    for found in processes.gathered(mine):
+        scores.add(*found)
     return scores
 
 

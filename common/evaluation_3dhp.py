@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 import torch
 
-from common.evaluation import METRICS, MILLIMETRES, Sampling, Scores, aggregate, hypothesise, pose_errors
+from common import processes
+from common.evaluation import MILLIMETRES, Sampling, Scores, aggregate, hypothesise, pose_errors
 from common.lifter import Lifter
 from common.metrics import joint_errors, velocity_errors
 from common.mpi_3dhp import TestSequence
@@ -45,11 +46,16 @@ def evaluate_3dhp(
         downsample: the lifter's frame rate is the files' over this; each phase is lifted by itself and the phases are
             put together again, so that no frame is left out.
         refinement: measures each person's bones in the very sequence, from its 2D.
+
+    Several processes share the sequences, and each gets the result for all.
     """
     lifter.eval()
     result = Evaluation3DHP()
-    for name, entry in test.items():
-        poses, result.spreads[name] = _predict(lifter, entry, sampling, root, downsample, refinement)
+    mine = [
+        _predict(lifter, entry, sampling, root, downsample, refinement)
+        for entry in list(test.values())[processes.own()]
+    ]
+    for (name, entry), (poses, result.spreads[name]) in zip(test.items(), processes.gathered(mine)):
         for aggregation, pose in poses.items():
             result.predictions.setdefault(aggregation, {})[name] = pose
         _score(result, name, entry)
@@ -89,18 +95,13 @@ def _predict(
 
 
 def _score(result: Evaluation3DHP, name: str, entry: TestSequence) -> None:
-    scores, valid, target = result.scores, entry.valid, entry.sequence.pose
+    valid, target = entry.valid, entry.sequence.pose
     together = valid[1:] & valid[:-1]
-    scores.videos.append((name, name))
-    scores.frames.append(int(valid.sum()))
-    steps = result.predictions["J_Agg"][name]
-    scores.by_step.append(
-        [joint_errors(step[valid], target[valid]).double().mean().item() * MILLIMETRES for step in steps.unbind(1)]
-    )
+    steps = result.predictions["J_Agg"][name].unbind(1)
+    by_step = [joint_errors(step[valid], target[valid]).double().mean().item() * MILLIMETRES for step in steps]
+    errors = {}
     for aggregation, poses in result.predictions.items():
         pose = poses[name][:, -1]
         velocity = velocity_errors(pose, target)[together].double().mean().item() * MILLIMETRES
-        values = (*pose_errors(pose[valid], target[valid])[:-1], velocity)
-        found = scores.errors.setdefault(aggregation, {metric: [] for metric in METRICS})
-        for metric, value in zip(METRICS, values):
-            found[metric].append(value)
+        errors[aggregation] = (*pose_errors(pose[valid], target[valid])[:-1], velocity)
+    result.scores.add((name, name), int(valid.sum()), by_step, errors)

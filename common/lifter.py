@@ -36,6 +36,7 @@ class Lifter(nn.Module):
         self.pose_estimator = pose_estimator
         self.diffusion = Diffusion(timesteps, scale)
         self.virtual_camera, self.deterministic = virtual_camera, deterministic
+        self.half = False  # matrix products in bfloat16
 
     @property
     def frames(self) -> int:
@@ -63,12 +64,18 @@ class Lifter(nn.Module):
         if self.deterministic:
             x_3d, t = torch.zeros_like(x_3d), torch.zeros_like(t)
         if not self.virtual_camera:
-            return self.pose_estimator(x_2d, x_3d, t)
+            return self._estimate(x_2d, x_3d, t)
         if intrinsics is None:
             raise ValueError("this lifter looks through a virtual camera and needs the intrinsics of the real one")
         seen, rotation = look_at_person(x_2d, intrinsics)
         rotation = rotation[:, None, None]  # (B, 1, 1, 3, 3)
-        return self.pose_estimator(seen, x_3d @ rotation.mT, t) @ rotation
+        return self._estimate(seen, x_3d @ rotation.mT, t) @ rotation
+
+    forward = denoise  # what `DistributedDataParallel` calls
+
+    def _estimate(self, x_2d: torch.Tensor, x_3d: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(x_2d.device.type, torch.bfloat16, enabled=self.half):
+            return self.pose_estimator(x_2d, x_3d, t).float()
 
     def _check(self, *shapes: torch.Size) -> None:
         expected = (self.frames, self.pose_estimator.joints)

@@ -16,7 +16,8 @@ BLOCK_NORM_EPS = 1e-6
 HEADS = 8
 DROP_PATH = 0.1
 EMBEDDING_STD = 0.5
-FEW_TOKENS = 32
+FEW_TOKENS = 32  # up to here written-out attention is faster than the fused kernel on a CPU
+FEW_TOKENS_TRAINING = 128  # likewise with the backward pass
 # Values of one (clips, T, J, C) tensor that are sent through the network at once when there is no gradient: on a CPU
 # about a mebibyte, so that it stays in the caches; elsewhere a gibibyte, a bound on memory.
 CHUNK_VALUES = {"cpu": 2**18, "other": 2**28}
@@ -40,7 +41,8 @@ class Attention(nn.Module):
 
 def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Softmax attention, (N, heads, tokens, d) each. Written out for few tokens on a CPU, where it is faster."""
-    if q.device.type != "cpu" or q.shape[-2] > FEW_TOKENS:
+    few = FEW_TOKENS_TRAINING if torch.is_grad_enabled() and q.requires_grad else FEW_TOKENS
+    if q.device.type != "cpu" or q.shape[-2] > few:
         return F.scaled_dot_product_attention(q, k, v)
     shape, scale = q.shape, q.shape[-1] ** -0.5
     q, k, v = (x.flatten(0, 1) for x in (q, k, v))  # (N heads, tokens, d)
@@ -127,11 +129,21 @@ class MixSTE(nn.Module):
         self.Temporal_norm = nn.LayerNorm(width, eps=BLOCK_NORM_EPS)
         self.head = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 3))
 
+    @property
+    def clip_values(self) -> int:
+        """Values of a clip inside the network, T J C."""
+        return self.frames * self.joints * self.width
+
     def set_drop_path(self, last: float) -> None:
         """Set the stochastic depth, rising linearly from 0 in the first pair to `last`."""
         for rate, *pair in zip(torch.linspace(0, last, self.depth).tolist(), self.STEblocks, self.TTEblocks):
             for block in pair:
                 block.drop_path.drop_prob = rate
+
+    def compile_blocks(self) -> None:
+        """Let `torch.compile` fuse what is in a block; all spatial blocks share their code, and so do the temporal."""
+        for block in [*self.STEblocks, *self.TTEblocks]:
+            block.compile()
 
     def forward(self, x_2d: torch.Tensor, x_3d: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         """
@@ -147,7 +159,7 @@ class MixSTE(nn.Module):
         x = torch.cat([x_2d[:, None].expand(B, H, T, J, 2), x_3d], -1).flatten(0, 1)  # (B H, T, J, 5)
         time = self.time_mlp(t).repeat_interleave(H, 0)  # (B H, C)
         values = CHUNK_VALUES.get(x.device.type, CHUNK_VALUES["other"])
-        clips = len(x) if torch.is_grad_enabled() else values // (T * J * self.width)
+        clips = len(x) if torch.is_grad_enabled() else values // self.clip_values
         chunks = [self._denoise(*chunk) for chunk in zip(x.split(max(clips, 1)), time.split(max(clips, 1)))]
         return torch.cat(chunks).view(B, H, T, J, 3)
 

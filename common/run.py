@@ -1,7 +1,9 @@
 """The parts of a run both scripts share: device, output folder, epoch checkpoints, resuming."""
 
 import itertools
+import shlex
 import shutil
+import sys
 from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import torch
 
+from common import processes
 from common.arguments import JOINT_ORDERS
 from common.checkpoint import load_lifter, read_checkpoint, reorder_joints, save_checkpoint
 from common.errors import InputError
@@ -25,6 +28,7 @@ WARMUP_STEPS = 100  # of every stage, the learning rate rises linearly
 MUST_MATCH = (
     "channels", "depth", "number_of_frames", "timestep", "scale", "batch_size", "downsample", "keypoints", "seed",
     "subjects_train", "actions", "drop_path", "no_data_augmentation", "virtual_camera", "deterministic",
+    "accumulate", "amp",
 )  # fmt: skip
 TARGET = ("subjects_unlabeled", "target_split", "target_intrinsics")  # each script has its own of these
 MUST_MATCH_IN = {
@@ -38,7 +42,21 @@ MUST_MATCH_IN = {
 
 
 def pick_device(gpu: str) -> torch.device:
-    """The CUDA device asked for or the first one; the CPU, with a word, where there is none."""
+    """The CUDA device asked for or the first one; the CPU, with a word, where there is none.
+
+    Processes of torchrun join here, and get a device each.
+    """
+    if processes.started_by_torchrun():
+        if gpu:
+            raise InputError("-gpu: torchrun gives each process a GPU; leave it out, CUDA_VISIBLE_DEVICES=0,1 chooses")
+        return processes.start()
+    if "," in gpu:
+        words = shlex.join(word for word in sys.argv if word not in ("-gpu", "--gpu", gpu, f"-gpu={gpu}"))
+        number = len(gpu.split(","))
+        raise InputError(
+            f"-gpu {gpu}: one process works on one GPU; for several run "
+            f"CUDA_VISIBLE_DEVICES={gpu} torchrun --nproc-per-node {number} {words}"
+        )
     if not torch.cuda.is_available():
         if gpu:
             print(f"-gpu {gpu}: no CUDA device here, running on the CPU")
@@ -50,6 +68,12 @@ def pick_device(gpu: str) -> torch.device:
 
 def prepare_folder(args: Namespace) -> None:
     """Make the output folder; a run already there is moved aside unless it is resumed."""
+    if processes.is_first():
+        _prepare_folder(args)
+    processes.wait()
+
+
+def _prepare_folder(args: Namespace) -> None:
     try:
         args.checkpoint.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -132,6 +156,21 @@ def stored_refinement(path: Path, args: Namespace) -> Refinement | None:
     return None if plain is None or args.refine == "none" else Refinement.from_plain(plain, str(path))
 
 
+def seed_dropping(seed: int, epoch: int) -> None:
+    """Seed PyTorch's own generators, which stochastic depth draws from: by epoch, so that a resumed run need not know
+    their state, and by process."""
+    torch.manual_seed(hash((seed, epoch, processes.rank())) % 2**63)
+
+
+def set_speed(lifter: Lifter, args: Namespace) -> Lifter:
+    """What `--amp`, `--compile` and `--gradient-checkpointing` ask for; a copy of a lifter needs it again."""
+    lifter.half = args.amp == "bf16"
+    lifter.pose_estimator.recompute = args.gradient_checkpointing
+    if args.compile:
+        lifter.pose_estimator.compile_blocks()
+    return lifter
+
+
 def set_learning_rate(optimizer: torch.optim.Optimizer, peak: float, decay: float, epoch: int, step: int) -> None:
     """A factor per epoch, as in VideoPose3D, after a linear rise over the first steps."""
     for group in optimizer.param_groups:
@@ -149,16 +188,15 @@ def keep_epoch(
     extra: dict[str, Any] | None = None,
 ) -> None:
     """Write an epoch's checkpoints: the latest with all that resuming needs, every `-cf` epochs one to stay."""
+    if not processes.is_first():
+        return
     training = {
         "stage": stage,
         "student": lifter.pose_estimator.state_dict(),
         "history": history,
         "generator": generator.get_state(),
-        "torch_rng": torch.get_rng_state(),
         **(extra or {}),
     }
-    if torch.cuda.is_available():
-        training["cuda_rng"] = torch.cuda.get_rng_state_all()
     epoch, lr, prefix = history[-1]["epoch"], history[-1]["lr"], STAGES[stage]
     latest = args.checkpoint / f"{prefix}latest_epoch.bin"
     save_checkpoint(latest, lifter, epoch, lr, about, optimizer.state_dict(), training)
@@ -194,11 +232,8 @@ def _resumable(path: Path) -> dict[str, Any]:
 
 
 def restore(state: dict[str, Any], generator: torch.Generator) -> list[dict[str, float]]:
-    """Put the random number generators back where they were; returns the history."""
+    """Put the random number generator back where it was; returns the history."""
     generator.set_state(state["training"]["generator"])
-    torch.set_rng_state(state["training"]["torch_rng"])
-    if torch.cuda.is_available() and "cuda_rng" in state["training"]:
-        torch.cuda.set_rng_state_all(state["training"]["cuda_rng"])
     return list(state["training"]["history"])
 
 

@@ -5,6 +5,8 @@ import time
 from pathlib import Path
 from types import TracebackType
 
+from common.processes import is_first
+
 BAR_WIDTH = 24
 REFRESH_SECONDS = 0.2
 
@@ -22,7 +24,7 @@ class Progress:
     def __init__(self, title: str, total: int, done: int = 0):
         self.title, self.total, self.done = title, total, done
         self._first, self._begin, self._drawn = done, time.monotonic(), 0.0
-        self._shown = sys.stderr.isatty()
+        self._shown = sys.stderr.isatty() and is_first()
 
     def step(self) -> None:
         """One more step is done."""

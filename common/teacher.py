@@ -4,9 +4,10 @@ import copy
 
 import torch
 
+from common import processes
 from common.bones import rebone
 from common.camera import project, undistort
-from common.clips import Batch
+from common.clips import Batch, moved
 from common.jpma import NEAREST_ROOT, estimate_root, j_agg, solve_root
 from common.lifter import Lifter
 from common.refinement import Refinement
@@ -49,7 +50,7 @@ def pseudo_label(
 
     Hypotheses are drawn in one step with flip averaging. Their mean is refined; without a refinement they are joined
     by JPMA with the estimated root and given the person's bone lengths. The confidence falls with the distance of a
-    joint's reprojection from its keypoint and with the hypotheses' spread.
+    joint's reprojection from its keypoint and with the hypotheses' spread. Several processes share the clips.
 
     Args:
         target: its keypoints and intrinsics are read. lengths: (B, J) metres, the people's bones.
@@ -57,26 +58,30 @@ def pseudo_label(
     Returns:
         (B, T, J, 3) metres and (B, T, J) in [0, 1].
     """
-    hypotheses = lifter.sample(
-        target.keypoints, num_proposals, 1, flip=True, generator=generator, intrinsics=target.intrinsics
-    )[:, 0]  # (B, H, T, J, 3)
-    rays = undistort(target.keypoints, target.intrinsics)
+    clips, frames, joints, _ = target.keypoints.shape
+    noise = torch.randn(clips, num_proposals, frames, joints, 3, generator=generator, device=generator.device)
+    mine = processes.own()
+    keypoints, intrinsics, lengths = target.keypoints[mine], target.intrinsics[mine], lengths[mine]
+    noise = moved(noise[mine], keypoints.device)
+    hypotheses = lifter.sample(keypoints, num_proposals, 1, flip=True, noise=[noise], intrinsics=intrinsics)[:, 0]
+    rays = undistort(keypoints, intrinsics)
     if refinement is not None:
         pose = refinement(hypotheses.mean(1), rays, lengths[:, None])
     else:
-        root = estimate_root(hypotheses, target.keypoints, target.intrinsics)
-        pose = rebone(j_agg(hypotheses, root, target.keypoints, target.intrinsics), lengths[:, None])
+        root = estimate_root(hypotheses, keypoints, intrinsics)
+        pose = rebone(j_agg(hypotheses, root, keypoints, intrinsics), lengths[:, None])
     placed = pose + solve_root(pose, rays)[..., None, :]
-    errors = (project(placed, target.intrinsics) - target.keypoints).norm(dim=-1)
+    errors = (project(placed, intrinsics) - keypoints).norm(dim=-1)
     spread = (hypotheses - hypotheses.mean(1, keepdim=True)).norm(dim=-1).mean(1)  # (B, T, J)
-    return pose, torch.exp(-errors / REPROJECTION_SCALE - spread / SPREAD_SCALE)
+    belief = torch.exp(-errors / REPROJECTION_SCALE - spread / SPREAD_SCALE)
+    return processes.joined(pose, clips), processes.joined(belief, clips)
 
 
-def reprojection_loss(pose: torch.Tensor, keypoints: torch.Tensor, intrinsics: torch.Tensor) -> torch.Tensor:
-    """Mean distance of a pose's joints from their rays, (B, T, J, 3) -> scalar, at unit depth.
+def ray_errors(pose: torch.Tensor, keypoints: torch.Tensor, intrinsics: torch.Tensor) -> torch.Tensor:
+    """Distance of a pose's joints from their rays, (B, T, J, 3) -> (B, T, J), at unit depth: the reprojection loss.
 
     The root is solved from the pose itself and held fixed, so the gradient moves the joints, not the person.
     """
     rays = undistort(keypoints, intrinsics)
     placed = pose + solve_root(pose, rays).detach()[..., None, :]
-    return (placed[..., :2] / placed[..., 2:].clamp_min(NEAREST_ROOT) - rays).norm(dim=-1).mean()
+    return (placed[..., :2] / placed[..., 2:].clamp_min(NEAREST_ROOT) - rays).norm(dim=-1)

@@ -16,6 +16,7 @@ from common.camera import h36m_cameras
 from common.checkpoint import load_lifter
 from common.errors import InputError
 from common.h36m import H36M, load_h36m
+from common.mixste import MixSTE
 
 TINY = "-cs 16 -dep 1 -f 5 --downsample 10 -b 16 -num_proposals 2 -sampling_timesteps 2".split()
 TINY += "-lr 1e-3 --source-lr 1e-3 --teacher-start 0.4".split()  # after one of three epochs
@@ -306,3 +307,20 @@ def test_the_adapted_model_loads_alone(straight):
     keypoints, intrinsics = torch.rand(1, 5, 17, 2), h36m_cameras("S1")[0].normalised_intrinsics().float()[None]
     poses = lifter.sample(keypoints, num_proposals=2, sampling_timesteps=1, intrinsics=intrinsics)
     assert poses.shape == (1, 1, 2, 5, 17, 3) and poses.isfinite().all()
+
+
+def test_speed_flags_reach_the_network(straight, sample_dir, tmp_path, monkeypatch):
+    folder, _ = straight
+    flags = ["--data-dir", sample_dir, "--nolog", *TINY, *SPLIT, "-e", 1, "--teacher-start", 0, "--lora"]
+    flags += ["--source-checkpoint", folder / "checkpoint" / "source_latest_epoch.bin"]
+    run_here(h36m_transfer, *flags, "-c", tmp_path / "plain")
+    run_here(h36m_transfer, *flags, "-c", tmp_path / "recomputed", "--gradient-checkpointing")
+    run_here(h36m_transfer, *flags, "-c", tmp_path / "half", "--amp", "bf16")
+    assert_same_weights(tmp_path / "plain" / "best_epoch.bin", tmp_path / "recomputed" / "best_epoch.bin")
+    plain, half = (metrics(tmp_path / name)["rows"]["adapted"] for name in ("plain", "half"))
+    assert mpjpe(half, "Refined") != mpjpe(plain, "Refined")
+    assert mpjpe(half, "Refined") == pytest.approx(mpjpe(plain, "Refined"), rel=0.02)
+    compiled = []
+    monkeypatch.setattr(MixSTE, "compile_blocks", lambda estimator: compiled.append(estimator))
+    run_here(h36m_transfer, *flags, "-c", tmp_path / "compiled", "--compile")
+    assert len(compiled) == 4  # the source model, the student, the teacher and the result

@@ -155,15 +155,12 @@ def kept(tmp_path: Path) -> tuple[Namespace, torch.Generator]:
 def test_resumed_state(kept):
     args, generator = kept
     assert {path.name for path in args.checkpoint.iterdir()} == {"latest_epoch.bin", "epoch_2.bin"}
-    global_state = torch.get_rng_state()
-    wanted = torch.rand(3, generator=generator), torch.rand(3)
+    wanted = torch.rand(3, generator=generator)
     state = resumed("adapted", args)
     assert state["epoch"] == 2 and state["training"]["base"] == "00"
     again = torch.Generator()
     assert restore(state, again) == [{"epoch": 1, "lr": 0.1}, {"epoch": 2, "lr": 0.1}]
-    assert torch.equal(torch.rand(3, generator=again), wanted[0])
-    assert torch.equal(torch.rand(3), wanted[1])
-    assert not torch.equal(global_state, torch.get_rng_state())
+    assert torch.equal(torch.rand(3, generator=again), wanted)
     lifter = small_lifter()
     lifter.pose_estimator.load_state_dict(state["training"]["student"])
     torch.optim.AdamW(lifter.parameters()).load_state_dict(state["optimizer"])

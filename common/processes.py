@@ -1,0 +1,134 @@
+"""One run in several processes, started by torchrun: who does what, and how the parts come together.
+
+Every process draws the same whole batches from the same generator and works on its own clips of them, so that the
+result is that of one process. Without torchrun there is one process, and everything here does nothing.
+"""
+
+import atexit
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import nullcontext
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from common.errors import InputError
+
+# Values of one (clips, T, J, C) tensor in a pass with gradients on a CPU: 16 MiB, one clip of the full size.
+PASS_VALUES = 2**22
+PATIENCE = timedelta(hours=2)  # for the first process alone to write a report or draw a video
+Item = TypeVar("Item")
+
+
+def started_by_torchrun() -> bool:
+    """Whether this process is one that torchrun started."""
+    return "LOCAL_RANK" in os.environ and "MASTER_ADDR" in os.environ
+
+
+def start() -> torch.device:
+    """Join the other processes; the device this one computes on. Only the first process prints from here on.
+
+    Raises:
+        InputError: there are more processes on this machine than GPUs.
+    """
+    local = int(os.environ["LOCAL_RANK"])
+    gpus = torch.cuda.device_count()
+    if gpus and local >= gpus:
+        raise InputError(f"torchrun: expected at most {gpus} processes here, one for each GPU; lower --nproc-per-node")
+    device = torch.device("cuda", local) if gpus else torch.device("cpu")
+    if gpus:
+        torch.cuda.set_device(device)
+    if not distributed.is_initialized():
+        distributed.init_process_group("nccl" if gpus else "gloo", timeout=PATIENCE)
+        atexit.register(distributed.destroy_process_group)
+    if not is_first():
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, open as long as the process
+    return device
+
+
+def count() -> int:
+    """How many processes there are."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def rank() -> int:
+    """This process's number, from 0."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def is_first() -> bool:
+    """Whether this is the process that prints, logs and writes."""
+    return rank() == 0
+
+
+def wait() -> None:
+    """Until every process is here."""
+    if count() > 1:
+        distributed.barrier()
+
+
+def own() -> slice:
+    """The items of a list, or clips of a batch, that are this process's: every n-th."""
+    return slice(rank(), None, count())
+
+
+def passes(clips: int, least: int, clip_values: int, device: torch.device) -> list[slice]:
+    """This process's clips of a batch, a pass through the network at a time; together the passes make one step.
+
+    Every process makes as many passes, some perhaps of no clip.
+
+    Args:
+        least: passes at least. On a CPU there are more where clips are large, which saves memory and no time is lost.
+        clip_values: T J C.
+    """
+    mine = -(-clips // count())
+    at_once = mine if device.type != "cpu" else max(1, PASS_VALUES // clip_values)
+    number = min(max(least, -(-mine // at_once)), mine)
+    size = -(-mine // number)
+    ends = [(rank() + count() * size * i, min(clips, count() * size * (i + 1))) for i in range(number)]
+    return [slice(begin, max(begin, end), count()) for begin, end in ends]
+
+
+def parallel(model: nn.Module) -> nn.Module:
+    """The model, its gradients averaged over the processes."""
+    if count() == 1:
+        return model
+    return DistributedDataParallel(model, gradient_as_bucket_view=True)
+
+
+def in_turn(model: nn.Module, parts: list[slice]) -> Iterator[slice]:
+    """The passes of a step; the processes exchange gradients after the last one only."""
+    for part in parts:
+        alone = isinstance(model, DistributedDataParallel) and part is not parts[-1]
+        with model.no_sync() if alone else nullcontext():
+            yield part
+
+
+def summed(x: torch.Tensor) -> torch.Tensor:
+    """The sum over the processes, in each of them."""
+    if count() > 1:
+        x = x.clone()
+        distributed.all_reduce(x)
+    return x
+
+
+def joined(mine: torch.Tensor, clips: int) -> torch.Tensor:
+    """All clips of a batch from what each process has made of its `own` ones."""
+    if count() == 1:
+        return mine
+    whole = mine.new_zeros(clips, *mine.shape[1:])
+    whole[own()] = mine
+    return summed(whole)
+
+
+def gathered(mine: list[Item]) -> list[Item]:
+    """The list that `own` shared out, from the processes' results for their items, in the first order."""
+    if count() == 1:
+        return mine
+    parts: list[list[Item]] = [[] for _ in range(count())]
+    distributed.all_gather_object(parts, mine)
+    return [parts[i % count()][i // count()] for i in range(sum(map(len, parts)))]
