@@ -54,7 +54,7 @@ class Draws:
     def __init__(self, hypotheses: torch.Tensor):
         self.hypotheses = hypotheses
 
-    def sample(self, keypoints, num_proposals, sampling_timesteps, flip, generator, intrinsics):
+    def sample(self, keypoints, num_proposals, sampling_timesteps, flip, noise, intrinsics):
         assert self.hypotheses.shape[1] == num_proposals
         return self.hypotheses[:, None].expand(-1, sampling_timesteps, -1, -1, -1, -1)
 
