@@ -119,13 +119,18 @@ def look(
     Args:
         clips: windows to look at, spread evenly over all of them.
     """
-    windows = torch.cat([split(s.keypoints, lifter.frames) for s in sequences])
-    intrinsics = torch.cat([s.intrinsics.expand(-(-len(s) // lifter.frames), 9) for s in sequences])
-    chosen = torch.linspace(0, len(windows) - 1, min(clips, len(windows))).long()
+    counts = [-(-len(s) // lifter.frames) for s in sequences]  # windows
+    chosen = torch.linspace(0, sum(counts) - 1, min(clips, sum(counts))).long()
+    windows, intrinsics, first = [], [], 0
+    for s, count in zip(sequences, counts):
+        mine = chosen[(chosen >= first) & (chosen < first + count)] - first
+        windows.append(split(s.keypoints, lifter.frames)[mine])
+        intrinsics.append(s.intrinsics.expand(len(mine), 9))
+        first += count
     device = next(lifter.parameters()).device
     rays, poses, roots = [], [], []
-    for part in chosen.split(MEASURED_AT_ONCE):
-        keypoints, lens = windows[part].to(device), intrinsics[part].to(device)
+    for keypoints, lens in zip(*(torch.cat(x).split(MEASURED_AT_ONCE) for x in (windows, intrinsics))):
+        keypoints, lens = keypoints.to(device), lens.to(device)
         generator = torch.Generator().manual_seed(0)
         pose = lifter.sample(keypoints, 1, 1, flip=True, generator=generator, intrinsics=lens)[:, 0, 0]
         ray = undistort(keypoints, lens)

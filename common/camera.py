@@ -129,11 +129,11 @@ def camera_to_world(points: torch.Tensor, camera: Camera) -> torch.Tensor:
 
 def _distort(rays: torch.Tensor, intrinsics: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """The factor and the offset the lens applies to ideal rays (..., 2): distorted = rays * factor + offset."""
-    radial, tangential = intrinsics[..., 4:7], intrinsics[..., 7:9]
-    r2 = (rays**2).sum(-1, keepdim=True)
-    powers = torch.cat([r2, r2**2, r2**3], -1)
-    factor = 1 + (radial * powers).sum(-1, keepdim=True) + (tangential * rays).sum(-1, keepdim=True)
-    return factor, tangential * r2
+    k1, k2, k3, p1, p2 = intrinsics[..., 4:9, None].unbind(-2)  # sums over axes of two or three would be slow
+    x, y = rays[..., None].unbind(-2)
+    r2 = x * x + y * y
+    factor = 1 + r2 * (k1 + r2 * (k2 + r2 * k3)) + p1 * x + p2 * y
+    return factor, intrinsics[..., 7:9] * r2
 
 
 def _per_point(intrinsics: torch.Tensor, points: torch.Tensor) -> torch.Tensor:

@@ -110,6 +110,7 @@ def test_the_figure_is_drawn_from_results_that_are_there(record, tmp_path: Path,
     monkeypatch.setattr(ablation, "RESULTS", tmp_path)
     monkeypatch.setattr(ablation, "FIGURE", tmp_path / "ablation.png")
     (tmp_path / "hand_made.json").write_text(json.dumps(record))
+    (tmp_path / "of_another_benchmark.json").write_text('{"rows": {}, "size": "small"}')
     run_here(ablation, "--plot")
     assert (tmp_path / "ablation.png").read_bytes().startswith(PNG)
 
