@@ -324,18 +324,18 @@ def adapt(
         target_epoch = target_clips.epoch(batch_size, generator, flip=not args.no_data_augmentation)
         for step, target_batch in enumerate(target_epoch):
             # 1. Source clips, made to look like the target.
-            target_batch, source_batch = target_batch.to(device), next(source_stream).to(device)
-            source_batch = source_batch.first(len(target_batch))
-            clip_ratios = moved(torch.stack([ratios[name] for name in target_batch.subjects]), device)
+            source_batch = next(source_stream).first(len(target_batch))
+            clip_ratios = torch.stack([ratios[name] for name in target_batch.subjects])
             shaped = torch.ones_like(clip_ratios) if args.no_bone_ratios else clip_ratios
             if not args.no_source_augmentation:
                 source_batch = synthesise(source_batch, target_batch, shaped, how, generator)
+            lengths = moved(bones.lengths * clip_ratios, device)
+            source_batch, target_batch = source_batch.to(device), target_batch.to(device)
 
             # 2. Target clips, labelled by the teacher. `share` is how much a joint counts, in all 1 per kind of clip.
             keypoints, intrinsics, pose = source_batch.keypoints, source_batch.intrinsics, source_batch.pose
             share = torch.ones_like(pose[..., 0]) / pose[..., 0].numel()  # (B, T, J)
             if taught:
-                lengths = bones.lengths.to(device) * clip_ratios
                 pseudo, belief = pseudo_label(
                     teacher.lifter, target_batch, lengths, refinement, args.num_proposals, generator
                 )

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import torch
 
+from common.constants import constant
+
 UNDISTORTION_STEPS = 30
 
 
@@ -89,7 +91,7 @@ def denormalise(points: torch.Tensor, width: int, height: int) -> torch.Tensor:
 
 def mirror_intrinsics(intrinsics: torch.Tensor) -> torch.Tensor:
     """The intrinsics (..., 9), normalised, of the camera that takes the mirrored image: cx and p1 change sign."""
-    return intrinsics * intrinsics.new_tensor([1, 1, -1, 1, 1, 1, 1, -1, 1])
+    return intrinsics * constant((1, 1, -1, 1, 1, 1, 1, -1, 1), intrinsics.dtype, intrinsics.device)
 
 
 def rotate(quaternion: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:

@@ -13,6 +13,7 @@ import torch
 
 from common.bones import SourceBones, rebone
 from common.camera import project
+from common.constants import constant
 from common.errors import InputError
 from common.jpma import NEAREST_ROOT, solve_root
 from common.lifter import Lifter
@@ -29,8 +30,7 @@ STEPS = 6
 FRAMES_AT_ONCE = 4096
 _DAMPING = 1e-3  # 1 / metres^2, far below every other weight
 
-_PARENTS = torch.tensor(H36M_17.parents[1:])  # of joints 1 to J-1, one bone each
-_INCIDENCE = torch.eye(len(H36M_17.joints))[1:] - torch.eye(len(H36M_17.joints))[_PARENTS]  # (J-1, J)
+_PARENTS = tuple(H36M_17.parents[1:])  # of joints 1 to J-1, one bone each
 
 
 def snap(
@@ -89,7 +89,9 @@ def refine(
 
 def _refine(pose: torch.Tensor, rays: torch.Tensor, lengths: torch.Tensor, noise: float, steps: int) -> torch.Tensor:
     frames, joints, _ = pose.shape
-    incidence, parents = _INCIDENCE.to(pose), _PARENTS.to(pose.device)
+    parents = constant(_PARENTS, torch.long, pose.device)
+    each = torch.eye(joints, dtype=pose.dtype, device=pose.device)
+    incidence = each[1:] - each[parents]  # (J-1, J)
     pairs = (incidence[:, :, None] * incidence[:, None]).flatten(1)  # (J-1, J * J)
     identity = torch.eye(3, dtype=pose.dtype, device=pose.device)
     lengths = lengths[:, 1:]
@@ -114,7 +116,8 @@ def _refine(pose: torch.Tensor, rays: torch.Tensor, lengths: torch.Tensor, noise
         own = torch.arange(joints, device=pose.device)
         hessian[:, own, :, own] += (off_ray.mT @ off_ray + _DAMPING * identity).transpose(0, 1)
         gradient = incidence.T @ slope + (off_ray.mT @ (off_ray @ placed[..., None]))[..., 0]
-        solution = torch.linalg.solve(hessian.reshape(frames, 3 * joints, 3 * joints), gradient.flatten(1))
+        # `solve_ex` does not look whether it worked, for which it would have to wait; damped, it does.
+        solution, _ = torch.linalg.solve_ex(hessian.reshape(frames, 3 * joints, 3 * joints), gradient.flatten(1))
         placed = placed - solution.reshape(frames, joints, 3)
         distance = (placed[..., :2] / placed[..., 2:].clamp_min(NEAREST_ROOT) - rays).norm(dim=-1)
         trust = 1 / (1 + (distance / (OUTLIER * noise)) ** 2)

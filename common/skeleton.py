@@ -10,6 +10,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from common.constants import constant
+
 Points = np.ndarray | torch.Tensor
 
 
@@ -184,6 +186,9 @@ def mirror(points: Points, skeleton: Skeleton = H36M_17) -> Points:
     Args:
         points: (..., joints, 2 or 3), x measured from the mirror plane (the image centre or the root).
     """
-    flipped = points[..., skeleton.mirrored, :]  # indexing by a list copies
+    swapped = skeleton.mirrored
+    if isinstance(points, torch.Tensor):
+        swapped = constant(tuple(swapped), torch.long, points.device)
+    flipped = points[..., swapped, :]  # a copy
     flipped[..., 0] *= -1
     return flipped

@@ -7,6 +7,7 @@ person fills it. Nothing is lost but the person's place and size in the image, w
 import torch
 
 from common.camera import rotation_between, undistort
+from common.constants import constant
 from common.skeleton import H36M_17
 
 SMALLEST_PERSON = 1e-3  # of the box's mean side, at unit depth; less is no person but a failed detection
@@ -26,7 +27,8 @@ def look_at_person(keypoints: torch.Tensor, intrinsics: torch.Tensor) -> tuple[t
     rays = undistort(keypoints, intrinsics)
     rays = torch.cat([rays, torch.ones_like(rays[..., :1])], -1)
     person = torch.nn.functional.normalize(rays[..., H36M_17.root_index, :].mean(1), dim=-1)
-    rotation = rotation_between(person, person.new_tensor([0, 0, 1]).expand_as(person))
+    forward = constant((0, 0, 1), person.dtype, person.device)
+    rotation = rotation_between(person, forward.expand_as(person))
     turned = rays @ rotation[:, None].mT
     seen = turned[..., :2] / turned[..., 2:].clamp_min(NEAREST)
     sides = seen.amax(-2) - seen.amin(-2)  # (B, T, 2)
