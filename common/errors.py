@@ -1,5 +1,6 @@
 """How the scripts tell a user that the input is wrong."""
 
+import os
 import sys
 from collections.abc import Callable
 
@@ -12,11 +13,16 @@ class InputError(Exception):
 
 
 def run_script(main: Callable[[], None]) -> None:
-    """Run a script's `main`: an `InputError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130."""
+    """Run a script's `main`: an `InputError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130.
+
+    Of several processes of torchrun, which are given the same input, the first one speaks.
+    """
+    speaks = os.environ.get("RANK", "0") == "0"
     try:
         main()
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        if speaks:
+            print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:
         print("stopped; continue with --resume", file=sys.stderr)

@@ -35,10 +35,12 @@ def start() -> torch.device:
     Raises:
         InputError: there are more processes on this machine than GPUs.
     """
-    local = int(os.environ["LOCAL_RANK"])
+    local, here = int(os.environ["LOCAL_RANK"]), int(os.environ["LOCAL_WORLD_SIZE"])
     gpus = torch.cuda.device_count()
-    if gpus and local >= gpus:
-        raise InputError(f"torchrun: expected at most {gpus} processes here, one for each GPU; lower --nproc-per-node")
+    if gpus and here > gpus:
+        raise InputError(
+            f"torchrun: expected at most {gpus} processes, one per GPU, found {here}; lower --nproc-per-node"
+        )
     device = torch.device("cuda", local) if gpus else torch.device("cpu")
     if gpus:
         torch.cuda.set_device(device)

@@ -24,13 +24,13 @@ SOURCE = "--source-only --source-epochs 60 --source-lr 3e-3 -b 6".split()  # goo
 ADAPT = "-e 2 -lr 1e-4 --teacher-start 0.4".split()  # the teacher begins with the second epoch
 
 
-def torchrun(script: str, *flags: object) -> subprocess.CompletedProcess[str]:
+def torchrun(script: str, *flags: object, fails: bool = False) -> subprocess.CompletedProcess[str]:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     done = subprocess.run(
         [*launcher, str(ROOT / script), *map(str, flags)],
         cwd=ROOT, capture_output=True, text=True, env=os.environ | {"OMP_NUM_THREADS": "1"},
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert bool(done.returncode) is fails, done.stderr
     return done
 
 
@@ -105,6 +105,15 @@ def test_two_processes_evaluate_exactly_as_one(script, alone, sample_dir, tmp_pa
     assert one == two and one["evaluated"]["frames"] > 0
     for path in (tmp_path / "one").glob("*.mat"):
         assert path.read_bytes()[128:] == (tmp_path / "two" / path.name).read_bytes()[128:], path  # after the date
+
+
+def test_wrong_input_is_said_once(tmp_path):
+    done = torchrun("h36m_transfer.py", "--data-dir", tmp_path, "-c", tmp_path / "out", fails=True)
+    assert [line for line in done.stderr.splitlines() if line.startswith("error:")][0].count(str(tmp_path)) == 1
+    assert (
+        done.stderr.count("error: ") == 1 and "Traceback (most recent call last)" not in done.stderr.split("error: ")[0]
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def as_process(monkeypatch: pytest.MonkeyPatch, rank: int, count: int) -> None:
