@@ -116,7 +116,7 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
     speed.add_argument(
         "--accumulate", type=positive, default=1, metavar="N", help="batches in a step, as -b N times larger"
     )
-    speed.add_argument("--gradient-checkpointing", action="store_true", help="less memory, a third more time")
+    speed.add_argument("--gradient-checkpointing", action="store_true", help="less memory, up to a third more time")
     speed.add_argument("--amp", choices=("bf16",), help="matrix products in bfloat16")
     speed.add_argument("--tf32", action="store_true", help="matrix products in TensorFloat-32, on GPUs that have it")
     speed.add_argument("--compile", action="store_true", help="torch.compile; on a CPU it needs a C++ compiler")
