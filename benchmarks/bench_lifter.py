@@ -163,15 +163,11 @@ def main() -> None:
     for name in wanted:
         print(f"{ROWS[name].title.strip()} ...", flush=True)
         record["rows"][name] = apart(name, args)
-    parts = [
-        "lifter",
-        args.size,
-        *(["cuda"] if args.device == "cuda" else []),
-        *record["flags"].replace("-", "").split(),
-    ]
-    write_json(RESULTS / f"{'_'.join(parts)}.json", record)
+    where = [args.device] if args.device != "cpu" else []
+    name = "_".join(["lifter", args.size, *where, *record["flags"].replace("-", "").split()])
+    write_json(RESULTS / f"{name}.json", record)
     text = table(record, earlier)
-    (RESULTS / f"{'_'.join(parts)}.txt").write_text(text + "\n")
+    (RESULTS / f"{name}.txt").write_text(text + "\n")
     print(f"\n{text}")
 
 

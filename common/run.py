@@ -51,7 +51,8 @@ def pick_device(gpu: str) -> torch.device:
             raise InputError("-gpu: torchrun gives each process a GPU; leave it out, CUDA_VISIBLE_DEVICES=0,1 chooses")
         return processes.start()
     if "," in gpu:
-        words = shlex.join(word for word in sys.argv if word not in ("-gpu", "--gpu", gpu, f"-gpu={gpu}"))
+        asked = ("-gpu", "--gpu", gpu, f"-gpu={gpu}", f"--gpu={gpu}")
+        words = shlex.join(word for word in sys.argv if word not in asked)
         number = len(gpu.split(","))
         raise InputError(
             f"-gpu {gpu}: one process works on one GPU; for several run "

@@ -143,8 +143,9 @@ def test_every_clip_is_in_one_pass_of_one_process(clips, count, least, device, m
             assert numbers.pop() <= least
 
 
-def test_several_gpus_are_asked_for_with_torchrun(monkeypatch):
-    monkeypatch.setattr(sys, "argv", ["h36m_transfer.py", "-gpu", "0,1", "-k", "gt"])
+@pytest.mark.parametrize("words", [["-gpu", "0,1"], ["--gpu", "0,1"], ["-gpu=0,1"], ["--gpu=0,1"]])
+def test_several_gpus_are_asked_for_with_torchrun(words, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["h36m_transfer.py", *words, "-k", "gt"])
     with pytest.raises(InputError) as caught:
         pick_device("0,1")
     assert "CUDA_VISIBLE_DEVICES=0,1 torchrun --nproc-per-node 2 h36m_transfer.py -k gt" in str(caught.value)
