@@ -46,7 +46,7 @@ from common.metrics import joint_errors
 from common.mixste import Attention, MixSTE
 from common.refinement import Refinement
 from common.report import write_json
-from common.run import set_speed
+from common.run import keep_freed_memory, set_speed
 from common.sequences import Sequence
 from common.skeleton import H36M_17
 from common.teacher import Teacher, pseudo_label, ray_errors
@@ -82,6 +82,7 @@ class Row:
     passes: float
     efficiency: dict[str, float] = field(default_factory=dict)
     peak_gb: dict[str, float] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 ADAPT_RATIO = 1.5  # at most, of a LoRA adaptation step's time over a plain training step's
@@ -97,6 +98,13 @@ ROWS = {
     "train_recompute": Row("  --gradient-checkpointing", 3 * CLIPS, {}, {"full": 2.5, "small": 2.5}),
     # The teacher's forward passes; the student's with activation gradients, and no gradients of the frozen weights.
     "adapt": Row("LoRA adaptation step, 2 clips", 2 * TEACHER_HYPOTHESES + 2 * CLIPS, {}, {"full": 3, "small": 3}),
+    "adapt_without_tcache": Row(
+        "  GLIBC_TUNABLES (see README)",
+        2 * TEACHER_HYPOTHESES + 2 * CLIPS,
+        {},
+        {"full": 3, "small": 3},
+        {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"},
+    ),
     "evaluate": Row("evaluation, 8 windows, H2 K1", 8 * 2 * 2),
 }
 
@@ -191,7 +199,7 @@ def apart(row: str, args: argparse.Namespace) -> dict[str, Any]:
     flags = ["--size", args.size, "--threads", str(args.threads), "--device", args.device, "--row", row]
     flags += ["--amp", args.amp] if args.amp else []
     flags += ["--compile"] if args.compile else []
-    environment = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
+    environment = os.environ | ROWS[row].environment | {"OMP_NUM_THREADS": str(args.threads)}
     done = subprocess.run([sys.executable, __file__, *flags], env=environment, capture_output=True, text=True)
     if done.returncode:
         raise RuntimeError(f"{row}: {done.stderr.strip()}")
@@ -201,6 +209,8 @@ def apart(row: str, args: argparse.Namespace) -> dict[str, Any]:
 def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     """Median time, peak memory and efficiency of one row, in this process."""
     size, device = SIZES[args.size], args.device
+    if device == "cpu":
+        keep_freed_memory()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
     run = prepared(name, size, args)

@@ -21,6 +21,8 @@ FEW_TOKENS_TRAINING = 128  # likewise with the backward pass
 # Values of one (clips, T, J, C) tensor that are sent through the network at once when there is no gradient: on a CPU
 # about a mebibyte, so that it stays in the caches; elsewhere a gibibyte, a bound on memory.
 CHUNK_VALUES = {"cpu": 2**18, "other": 2**28}
+# Likewise of a clip in a block on a CPU where there are gradients: large blocks of memory leave large gaps when freed.
+PIECE_VALUES = 2**19
 
 
 class Attention(nn.Module):
@@ -174,6 +176,9 @@ class MixSTE(nn.Module):
         return self.head(x)
 
     def _through(self, block: Block, x: torch.Tensor) -> torch.Tensor:
-        if self.recompute and torch.is_grad_enabled():
-            return checkpoint(block, x, use_reentrant=False)
-        return block(x)
+        if not torch.is_grad_enabled():
+            return block(x)
+        pieces = round(self.clip_values / PIECE_VALUES) if x.device.type == "cpu" else 1
+        parts = x.chunk(max(pieces, 1), 1)  # sets of tokens do not see each other
+        parts = [checkpoint(block, part, use_reentrant=False) if self.recompute else block(part) for part in parts]
+        return torch.cat(parts, 1) if len(parts) > 1 else parts[0]

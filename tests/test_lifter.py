@@ -7,6 +7,7 @@ import pytest
 import torch
 from bodies import batch, cameras, poses
 
+from common import mixste
 from common.camera import mirror_intrinsics, project, rotation_about
 from common.clips import Batch
 from common.diffusion import CLAMP, Diffusion, cosine_betas, ddim_times
@@ -175,6 +176,24 @@ def test_clips_sent_through_in_chunks_come_out_the_same(lifter, x_2d, monkeypatc
         monkeypatch.setitem(CHUNK_VALUES, "cpu", values)
         with torch.no_grad():
             torch.testing.assert_close(lifter.pose_estimator(x_2d, x_3d, t), whole, **CLOSE)
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_blocks_in_pieces_have_the_same_gradients(x_2d, monkeypatch, recompute):
+    torch.manual_seed(0)
+    estimator = MixSTE(T, J, 16, 2, drop_path=0.0).train()
+    estimator.recompute = recompute
+    sizes = []
+    estimator.STEblocks[0].register_forward_hook(lambda block, args, out: sizes.append(out.shape[1]))
+    gradients = []
+    for values in (T * J * 16, T * J * 16 // 2):
+        monkeypatch.setattr(mixste, "PIECE_VALUES", values)
+        estimator.zero_grad()
+        estimator(x_2d, torch.ones(B, 1, T, J, 3), torch.zeros(B)).square().mean().backward()
+        gradients.append([p.grad for p in estimator.parameters()])
+    assert sizes[0] == T and sizes[-2:] == [T // 2, T // 2]
+    for one, other in zip(*gradients):
+        torch.testing.assert_close(one, other, **CLOSE)
 
 
 def test_computing_activations_again_changes_no_gradient(x_2d):

@@ -1,11 +1,15 @@
 """The output folder, resuming, and the checkpoints a run is given."""
 
+import os
+import platform
+import subprocess
+import sys
 from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import torch
-from scripts import arguments
+from scripts import ROOT, arguments
 
 from common.bones import SourceBones
 from common.checkpoint import save_checkpoint
@@ -348,3 +352,26 @@ def test_a_lifter_in_3dhp_order_gives_the_same_poses_in_ours(tmp_path):
         wanted = theirs.denoise(x_2d, x_3d, t)
         found = ours.denoise(*(convert(x, MPI_3DHP_17, H36M_17) for x in (x_2d, x_3d)), t)
     assert torch.allclose(found, convert(wanted, MPI_3DHP_17, H36M_17), atol=1e-5)
+
+
+# Memory.
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library gives memory back by its own rules")
+@pytest.mark.parametrize("keep", [False, True])
+def test_memory_freed_on_a_cpu_is_kept(keep):
+    program = (
+        "import resource, torch\n"
+        "from common.run import pick_device\n"
+        f"{keep} and pick_device('')\n"
+        "def pages():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    blocks = [torch.zeros(2**22) for _ in range(8)]\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "pages(), pages(), print(pages())\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    most = 8 * 2**22 * 4 // os.sysconf("SC_PAGESIZE")
+    cleared = int(done.stdout)
+    assert cleared < most // 20 if keep else cleared > most // 4
