@@ -358,12 +358,11 @@ def test_a_lifter_in_3dhp_order_gives_the_same_poses_in_ours(tmp_path):
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another C library gives memory back by its own rules")
-@pytest.mark.parametrize("keep", [False, True])
-def test_memory_freed_on_a_cpu_is_kept(keep):
+def test_memory_freed_on_a_cpu_is_kept():
     program = (
         "import resource, torch\n"
         "from common.run import pick_device\n"
-        f"{keep} and pick_device('')\n"
+        "pick_device('')\n"
         "def pages():\n"
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "    blocks = [torch.zeros(2**22) for _ in range(8)]\n"
@@ -373,5 +372,4 @@ def test_memory_freed_on_a_cpu_is_kept(keep):
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
     most = 8 * 2**22 * 4 // os.sysconf("SC_PAGESIZE")
-    cleared = int(done.stdout)
-    assert cleared < most // 20 if keep else cleared > most // 4
+    assert int(done.stdout) < most // 20
