@@ -16,8 +16,7 @@ BLOCK_NORM_EPS = 1e-6
 HEADS = 8
 DROP_PATH = 0.1
 EMBEDDING_STD = 0.5
-FEW_TOKENS = 32  # up to here written-out attention is faster than the fused kernel on a CPU
-FEW_TOKENS_TRAINING = 128  # likewise with the backward pass
+FEW_TOKENS = 128  # up to here written-out attention is faster than the fused kernel on a CPU
 # Values of one (clips, T, J, C) tensor that are sent through the network at once when there is no gradient: on a CPU
 # about a mebibyte, so that it stays in the caches; elsewhere a gibibyte, a bound on memory.
 CHUNK_VALUES = {"cpu": 2**18, "other": 2**28}
@@ -43,8 +42,7 @@ class Attention(nn.Module):
 
 def attend(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
     """Softmax attention, (N, heads, tokens, d) each. Written out for few tokens on a CPU, where it is faster."""
-    few = FEW_TOKENS_TRAINING if torch.is_grad_enabled() and q.requires_grad else FEW_TOKENS
-    if q.device.type != "cpu" or q.shape[-2] > few:
+    if q.device.type != "cpu" or q.shape[-2] > FEW_TOKENS:
         return F.scaled_dot_product_attention(q, k, v)
     shape, scale = q.shape, q.shape[-1] ** -0.5
     q, k, v = (x.flatten(0, 1) for x in (q, k, v))  # (N heads, tokens, d)
