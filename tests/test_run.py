@@ -367,9 +367,9 @@ def test_memory_freed_on_a_cpu_is_kept():
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "    blocks = [torch.zeros(2**22) for _ in range(8)]\n"
         "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
-        "pages(), pages(), print(pages())\n"
+        "pages(), print(sum(pages() for _ in range(6)))\n"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
-    most = 8 * 2**22 * 4 // os.sysconf("SC_PAGESIZE")
-    assert int(done.stdout) < most // 20
+    # Cleared anew each time it would be six times all. The heap may grow by a block or two: aligned blocks leave gaps.
+    assert int(done.stdout) < 8 * 2**22 * 4 // os.sysconf("SC_PAGESIZE") // 2
