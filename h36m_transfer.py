@@ -16,44 +16,43 @@ from typing import Any
 import torch
 
 from common import processes
-from common.arguments import h36m_parser, parse
-from common.bones import SourceBones
-from common.checkpoint import load_lifter, save_adapter, save_checkpoint, weights_hash
-from common.clips import Clips, moved
+from common.adaptation.floor import with_up
+from common.adaptation.selection import CRITERIA
+from common.adaptation.synthesis import Synthesis, cameras_differ, synthesise
+from common.adaptation.teacher import Teacher, pseudo_label, ray_errors
+from common.datasets.clips import Clips
+from common.datasets.h36m import load_h36m
+from common.datasets.video import Sequence
 from common.errors import InputError, run_script
-from common.evaluation import Sampling, Scores, evaluate
-from common.floor import with_up
-from common.h36m import load_h36m
-from common.lifter import Lifter
-from common.lora import add_lora
-from common.metrics import joint_errors
-from common.mixste import MixSTE
-from common.refinement import Refinement, target_noise
-from common.render import chosen_video, render_sequence
-from common.report import PREDICTIONS_FILE, REFINED_ROWS, TITLES, metrics_record, run_facts, tables, write_report
-from common.run import (
+from common.evaluation.metrics import joint_errors
+from common.evaluation.protocol import Scores, evaluate
+from common.evaluation.uncertainty import fitted_scale, write_predictions
+from common.geometry.skeleton import H36M_17
+from common.model.checkpoint import load_lifter, save_checkpoint, weights_hash
+from common.model.inference import Sampling
+from common.model.lifter import Lifter
+from common.model.lora import add_lora
+from common.model.mixste import MixSTE
+from common.reprojection.bones import SourceBones
+from common.reprojection.keypoint_noise import noise_factor, target_noise
+from common.reprojection.refinement import Refinement
+from common.run.arguments import h36m_parser, parse, plain_arguments
+from common.run.device import pick_device
+from common.run.models import find_checkpoint, fitting_lifter, set_speed, stored_refinement
+from common.run.render import chosen_video, render_sequence
+from common.run.report import PREDICTIONS_FILE, REFINED_ROWS, TITLES, metrics_record, run_facts, tables, write_report
+from common.run.runlog import Progress, RunLog
+from common.run.stages import (
     BEST_FILE,
-    find_checkpoint,
-    fitting_lifter,
     keep_epoch,
-    pick_device,
-    plain_arguments,
     prepare_folder,
     restore,
     resumed,
     seed_dropping,
     set_aside,
     set_learning_rate,
-    set_speed,
-    stored_refinement,
 )
-from common.runlog import Progress, RunLog
-from common.selection import CRITERIA
-from common.sequences import Sequence
-from common.skeleton import H36M_17
-from common.synthesis import Synthesis, cameras_differ, noise_factor, synthesise
-from common.teacher import Teacher, pseudo_label, ray_errors
-from common.uncertainty import fitted_scale, write_predictions
+from common.tensors import to_device
 
 SAMPLE_DIR = Path("data/sample")
 SAMPLE_DEFAULTS = {
@@ -74,7 +73,7 @@ def main() -> None:
     device = pick_device(args.gpu)
     torch.set_float32_matmul_precision("high" if args.tf32 and device.type == "cuda" else "highest")
     if args.sample and args.data_dir == SAMPLE_DIR and not SAMPLE_DIR.exists() and processes.is_first():
-        from data.make_sample import make_sample
+        from common.sample.files import make_sample
 
         make_sample(SAMPLE_DIR)
     processes.wait()
@@ -189,8 +188,8 @@ def train_supervised(
         begin, total = time.monotonic(), torch.zeros((), device=device)
         for step, batch in enumerate(clips.epoch(batch_size, generator, flip=not args.no_data_augmentation)):
             batch = batch.to(device)
-            t = moved(torch.randint(args.timestep, (len(batch),), generator=generator), device)
-            noise = moved(torch.randn(batch.pose.shape, generator=generator), device)
+            t = to_device(torch.randint(args.timestep, (len(batch),), generator=generator), device)
+            noise = to_device(torch.randn(batch.pose.shape, generator=generator), device)
             noisy = lifter.diffusion.add_noise(batch.pose, t, noise)  # (B, T, J, 3)
 
             set_learning_rate(optimizer, args.source_lr, decay, epoch, (epoch - 1) * steps + step)
@@ -292,7 +291,7 @@ def adapt(
             shaped = torch.ones_like(clip_ratios) if args.no_bone_ratios else clip_ratios
             if not args.no_source_augmentation:
                 source_batch = synthesise(source_batch, target_batch, shaped, how, generator)
-            lengths = moved(bones.lengths * clip_ratios, device)
+            lengths = to_device(bones.lengths * clip_ratios, device)
             source_batch, target_batch = source_batch.to(device), target_batch.to(device)
 
             # 2. Target clips, labelled by the teacher. `share` is how much a joint counts, in all 1 per kind of clip.
@@ -308,8 +307,8 @@ def adapt(
                 share = torch.cat([share, belief / belief.sum().clamp_min(1)])
 
             # The student denoises both.
-            t = moved(torch.randint(args.timestep, (len(pose),), generator=generator), device)
-            noise = moved(torch.randn(pose.shape, generator=generator), device)
+            t = to_device(torch.randint(args.timestep, (len(pose),), generator=generator), device)
+            noise = to_device(torch.randn(pose.shape, generator=generator), device)
             noisy = student.diffusion.add_noise(pose, t, noise)
             n = len(source_batch)
             of_target = torch.arange(len(pose), device=device)[:, None, None] >= n  # (B, 1, 1)
@@ -355,8 +354,6 @@ def adapt(
         if scores[-1] == min(scores) and processes.is_first():  # first, as a run stopped here does the epoch again
             save_checkpoint(args.checkpoint / BEST_FILE, student, epoch, history[-1]["lr"], about)
         keep_epoch("adapted", student, optimizer, history, generator, about, args, extra)
-    if args.lora and processes.is_first():
-        save_adapter(args.checkpoint / "adapter.bin", student, base_hash)
     processes.wait()  # for the file
     return set_speed(load_lifter(args.checkpoint / BEST_FILE, device), args), history
 

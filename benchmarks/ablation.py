@@ -25,8 +25,8 @@ if __package__ in (None, ""):  # run as a script: Python looks in benchmarks/ on
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common.errors import InputError, run_script
-from common.report import gap_closed, write_json
-from data.make_sample import make_sample
+from common.run.report import gap_closed, write_json
+from common.sample.files import make_sample
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS, FIGURE = ROOT / "benchmarks" / "results", ROOT / "fig" / "ablation.png"

@@ -35,21 +35,25 @@ if __package__ in (None, ""):  # run as a script: Python looks in benchmarks/ on
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common import processes
-from common.bones import SourceBones
-from common.camera import h36m_cameras, project
-from common.clips import Batch, moved
+from common.adaptation.teacher import Teacher, pseudo_label, ray_errors
+from common.datasets.cameras_h36m import h36m_cameras
+from common.datasets.clips import Batch
+from common.datasets.video import Sequence
 from common.errors import InputError, run_script
-from common.evaluation import Sampling, evaluate
-from common.lifter import Lifter
-from common.lora import add_lora
-from common.metrics import joint_errors
-from common.mixste import Attention, MixSTE
-from common.refinement import Refinement
-from common.report import write_json
-from common.run import keep_freed_memory, set_speed
-from common.sequences import Sequence
-from common.skeleton import H36M_17
-from common.teacher import Teacher, pseudo_label, ray_errors
+from common.evaluation.metrics import joint_errors
+from common.evaluation.protocol import evaluate
+from common.geometry.camera import project
+from common.geometry.skeleton import H36M_17
+from common.model.inference import Sampling
+from common.model.lifter import Lifter
+from common.model.lora import add_lora
+from common.model.mixste import Attention, MixSTE
+from common.reprojection.bones import SourceBones
+from common.reprojection.refinement import Refinement
+from common.run.device import keep_freed_memory
+from common.run.models import set_speed
+from common.run.report import write_json
+from common.tensors import to_device
 
 RESULTS = Path(__file__).resolve().parent / "results"
 GEMM = 4096
@@ -324,8 +328,8 @@ def student_step(
 ) -> None:
     """The scripts' step, in their passes; the first `rays_of` clips have the reprojection loss too."""
     device = pose.device
-    t = moved(torch.randint(1000, (len(pose),), generator=generator), device)
-    noise = moved(torch.randn(pose.shape, generator=generator), device)
+    t = to_device(torch.randint(1000, (len(pose),), generator=generator), device)
+    noise = to_device(torch.randn(pose.shape, generator=generator), device)
     noisy = lifter.diffusion.add_noise(pose, t, noise)
     of_target = torch.arange(len(pose), device=device)[:, None, None] < rays_of
     optimizer.zero_grad(set_to_none=True)

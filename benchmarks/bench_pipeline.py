@@ -39,15 +39,16 @@ from torch import nn
 if __package__ in (None, ""):  # run as a script: Python looks in benchmarks/ only
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from common.clips import Clips
+from common.datasets.clips import Clips
+from common.datasets.h36m import load_h36m, project_h36m, write_h36m
+from common.datasets.windows import split, stitch
 from common.errors import InputError, run_script
-from common.evaluation import Sampling, evaluate
-from common.h36m import load_h36m, project_h36m, write_h36m
-from common.report import PREDICTIONS_FILE, metrics_record, run_facts, tables, versions, write_json, write_report
-from common.uncertainty import write_predictions
-from common.windows import split, stitch
-from data.make_sample import BODIES, CENTRE, STYLES
-from data.sample_actions import ACTIONS, make_clip
+from common.evaluation.protocol import evaluate
+from common.evaluation.uncertainty import write_predictions
+from common.model.inference import Sampling
+from common.run.report import PREDICTIONS_FILE, metrics_record, run_facts, tables, versions, write_json, write_report
+from common.sample.actions import ACTIONS, make_clip
+from common.sample.files import BODIES, CENTRE, STYLES
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

@@ -20,12 +20,13 @@ from scipy.stats import spearmanr
 if __package__ in (None, ""):  # run as a script: Python looks in benchmarks/ only
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from common.checkpoint import load_lifter
+from common.adaptation.selection import CRITERIA
+from common.datasets.h36m import load_h36m
 from common.errors import InputError, run_script
-from common.evaluation import Sampling, evaluate
-from common.h36m import load_h36m
-from common.report import write_json
-from common.selection import CRITERIA
+from common.evaluation.protocol import evaluate
+from common.model.checkpoint import load_lifter
+from common.model.inference import Sampling
+from common.run.report import write_json
 
 VIDEOS = 32  # evenly spread, as the scripts look at
 FEWEST = 10  # epochs, to rank

@@ -25,16 +25,17 @@ import torch
 if __package__ in (None, ""):  # run as a script: Python looks in benchmarks/ only
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from common.bones import bone_lengths, look, measure_bones
-from common.camera import undistort
-from common.checkpoint import load_lifter
+from common.adaptation.floor import floor_normal, mean_upright
+from common.datasets.h36m import FRAME_RATE, load_h36m
+from common.datasets.video import Sequence
 from common.errors import InputError, run_script
-from common.floor import floor_normal, mean_upright
-from common.h36m import FRAME_RATE, load_h36m
-from common.jpma import solve_root
-from common.run import BEST_FILE, stored_refinement
-from common.sequences import Sequence
-from common.skeleton import H36M_17
+from common.geometry.camera import undistort
+from common.geometry.skeleton import H36M_17
+from common.model.checkpoint import load_lifter
+from common.reprojection.bones import bone_lengths, look, measure_bones
+from common.reprojection.root import solve_root
+from common.run.models import stored_refinement
+from common.run.stages import BEST_FILE
 
 ROOT = Path(__file__).resolve().parent.parent
 STATURE = ("RKnee", "RFoot", "LKnee", "LFoot", "Spine", "Thorax", "Neck/Nose", "Head")

@@ -21,14 +21,16 @@ from scipy.stats import spearmanr
 if __package__ in (None, ""):  # run as a script: Python looks in benchmarks/ only
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from common.checkpoint import load_lifter
+from common.datasets.h36m import load_h36m
 from common.errors import InputError, run_script
-from common.evaluation import Sampling
-from common.h36m import load_h36m
-from common.metrics import joint_errors
-from common.run import BEST_FILE, stored_refinement
-from common.skeleton import H36M_17
-from common.uncertainty import calibration_curve, fitted_scale, predictions
+from common.evaluation.metrics import joint_errors
+from common.evaluation.uncertainty import calibration_curve, fitted_scale
+from common.geometry.skeleton import H36M_17
+from common.model.checkpoint import load_lifter
+from common.model.inference import Sampling
+from common.reprojection.lifting import predictions
+from common.run.models import stored_refinement
+from common.run.stages import BEST_FILE
 
 ROOT = Path(__file__).resolve().parent.parent
 COUNTS = (2, 5, 10, 20)  # hypotheses

@@ -16,7 +16,7 @@ import torch
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from common.errors import InputError
+from .errors import InputError
 
 # Values of one (clips, T, J, C) tensor in a pass with gradients on a CPU: 16 MiB, one clip of the full size.
 PASS_VALUES = 2**22

@@ -2,11 +2,12 @@
 
 import torch
 
-from common.bones import bone_vectors
-from common.camera import h36m_cameras, project
-from common.clips import Batch
-from common.sequences import Sequence
-from common.skeleton import H36M_17
+from common.datasets.cameras_h36m import h36m_cameras
+from common.datasets.clips import Batch
+from common.datasets.video import Sequence
+from common.geometry.camera import project
+from common.geometry.skeleton import H36M_17
+from common.reprojection.bones import bone_vectors
 
 # Per bone its vector in a standing person facing the camera, metres, camera axes (x right, y down, z forward).
 _REST = {

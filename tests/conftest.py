@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from data.make_sample import make_sample
+from common.sample.files import make_sample
 
 DATA = Path(__file__).parent / "data"
 

@@ -3,9 +3,9 @@
 import torch
 from torch import nn
 
-from common.camera import mirror_intrinsics
-from common.sequences import Sequence
-from common.skeleton import mirror
+from common.datasets.video import Sequence
+from common.geometry.camera import mirror_intrinsics
+from common.geometry.skeleton import mirror
 
 
 class Knows(nn.Module):

@@ -11,13 +11,16 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy.io import loadmat
 from torch.optim import Optimizer
 
-from common.arguments import h36m_parser, parse
-from common.checkpoint import read_checkpoint
-from common.lifter import Lifter
+from common.datasets.cameras_3dhp import TEST_SEQUENCES
+from common.model.checkpoint import read_checkpoint
+from common.model.lifter import Lifter
+from common.run.arguments import h36m_parser, parse
 
 ROOT = Path(__file__).parent.parent
 SAMPLE = {"channels": 64, "epochs": 10, "learning_rate": 3e-3, "data_dir": Path("data/sample"), "rank": 16}
@@ -85,6 +88,12 @@ def stopped_in(script: ModuleType, epoch: int, kept: bool = True) -> Iterator[No
 def metrics(folder: Path) -> dict[str, Any]:
     """The metrics.json a run left."""
     return json.loads((folder / "metrics.json").read_text())
+
+
+def predictions_mm(path: Path) -> dict[str, np.ndarray]:
+    """The poses in an inference_data.mat: per test sequence (F, K, 17, 3) mm."""
+    contents = loadmat(path)
+    return {name: contents[name].transpose(2, 3, 1, 0) for name in TEST_SEQUENCES}
 
 
 def mpjpe(row: dict[str, Any], aggregation: str) -> float:

@@ -6,8 +6,8 @@ import pytest
 from scripts import SAMPLE, arguments
 
 import h36m_transfer
-from common.arguments import h36m_parser, mpi_3dhp_parser, parse
 from common.errors import run_script
+from common.run.arguments import h36m_parser, mpi_3dhp_parser, parse
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from scripts import run_here
 from benchmarks import bench_lifter
 from benchmarks.bench_lifter import PlainMixSTE, Size, forward_flops, table
 from common.errors import InputError
-from common.mixste import MixSTE
+from common.model.mixste import MixSTE
 
 
 def row(seconds: float, efficiency: float, peak_gb: float = 1.0) -> dict[str, Any]:

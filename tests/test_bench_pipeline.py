@@ -13,8 +13,8 @@ from scripts import run_here
 
 from benchmarks import bench_pipeline
 from benchmarks.bench_pipeline import CLIP, MEBI, STAGES, NoiseLifter, exponent, recordings, slope, table
+from common.datasets.h36m import load_h36m
 from common.errors import InputError
-from common.h36m import load_h36m
 
 SIZES = [10_000, 50_000, 200_000]
 FEW, MORE = 400, 803  # frames of the small run; cameras go by fours, so that the second is 800

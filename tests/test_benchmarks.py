@@ -9,7 +9,7 @@ from scripts import run_here
 
 from benchmarks import ablation, epochs, uncertainty
 from common.errors import InputError
-from common.run import BEST_FILE
+from common.run.stages import BEST_FILE
 
 PNG = b"\x89PNG\r\n\x1a\n"
 

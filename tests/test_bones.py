@@ -7,7 +7,13 @@ import torch
 from bodies import BONES, cameras, generator, lengths, poses, sequence, some_ratios, trajectories
 from lifters import Knows
 
-from common.bones import (
+from common.datasets.video import Sequence
+from common.errors import InputError
+from common.geometry.camera import project, undistort
+from common.geometry.skeleton import H36M_17
+from common.model.lifter import Lifter
+from common.model.mixste import MixSTE
+from common.reprojection.bones import (
     SourceBones,
     apparent_bone_lengths,
     bone_lengths,
@@ -17,12 +23,6 @@ from common.bones import (
     rebone,
     scale_bones,
 )
-from common.camera import project, undistort
-from common.errors import InputError
-from common.lifter import Lifter
-from common.mixste import MixSTE
-from common.sequences import Sequence
-from common.skeleton import H36M_17
 
 ROOT, MIRRORED = H36M_17.root_index, H36M_17.mirrored
 LEGS = H36M_17.indices("RKnee", "RFoot", "LKnee", "LFoot")

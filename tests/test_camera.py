@@ -6,12 +6,11 @@ import pytest
 import torch
 from bodies import cameras, generator, poses, trajectories, units
 
-from common.camera import (
+from common.datasets.cameras_h36m import h36m_cameras, h36m_subjects
+from common.geometry.camera import (
     Camera,
     camera_to_world,
     denormalise,
-    h36m_cameras,
-    h36m_subjects,
     mirror_intrinsics,
     normalise,
     project,

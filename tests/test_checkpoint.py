@@ -13,19 +13,17 @@ import numpy as np
 import pytest
 import torch
 
-from common.checkpoint import (
-    load_adapter,
+from common.errors import InputError
+from common.model.checkpoint import (
     load_lifter,
     plain_weights,
     read_checkpoint,
-    save_adapter,
     save_checkpoint,
     weights_hash,
 )
-from common.errors import InputError
-from common.lifter import Lifter
-from common.lora import LoRALinear, add_lora, merge_lora
-from common.mixste import MixSTE
+from common.model.lifter import Lifter
+from common.model.lora import LoRALinear, add_lora
+from common.model.mixste import MixSTE
 
 T, J, H = 3, 17, 2
 PREFIX = "pose_estimator."
@@ -131,7 +129,6 @@ def test_a_lifter_with_lora_is_saved_merged(lifter, path, scale):
     assert (prediction(loaded) - prediction(lifter)).abs().max() > 1e-2
     assert loaded.state_dict().keys() == lifter.state_dict().keys()
     assert plain_weights(adapted.pose_estimator).keys() == lifter.pose_estimator.state_dict().keys()
-    merge_lora(adapted.pose_estimator)
     assert weights_hash(adapted) == weights_hash(loaded)
 
 
@@ -390,62 +387,3 @@ def test_not_a_checkpoint(path, content):
 def test_nothing_of_a_lifter(path, content):
     torch.save(content, path)
     refused(path)
-
-
-# Adapters.
-
-
-@pytest.mark.parametrize("scale", [1.0, 0.5])
-def test_adapter_round_trip(lifter, path, scale):
-    adapted, base = with_lora(lifter, scale), copy.deepcopy(lifter)
-    save_adapter(path, adapted, weights_hash(base))
-    load_adapter(path, base)
-    torch.testing.assert_close(prediction(base), prediction(adapted), atol=1e-5, rtol=0)
-    content = torch.load(path, weights_only=True)
-    assert content["rank"] == 2 and content["base_sha256"] == weights_hash(lifter)
-    assert all("lora_" in name for name in content["lora_adapter"])
-    full = path.with_name("full.bin")
-    save_checkpoint(full, adapted, 1, 0.1, {})
-    assert path.stat().st_size < full.stat().st_size
-
-
-def test_adapter_of_another_base(lifter, path):
-    save_adapter(path, with_lora(lifter), weights_hash(lifter))
-    other = make_lifter(5)
-    before = weights_hash(other)
-    message = refused(path, lambda p: load_adapter(p, other))
-    assert before[:12] in message and weights_hash(lifter)[:12] in message
-    assert weights_hash(other) == before
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda c: c["lora_adapter"].pop("STEblocks.0.attn.qkv.lora_up.weight"),
-        lambda c: c["lora_adapter"].pop("STEblocks.0.attn.qkv.lora_down.weight"),
-        lambda c: c["lora_adapter"].update({"STEblocks.0.attn.qkv.lora_up.weight": torch.zeros(48, 3)}),
-        lambda c: c["lora_adapter"].update({"STEblocks.0.attn.qkv.lora_up.weight": torch.full((48, 2), torch.nan)}),
-        lambda c: c["lora_adapter"].update({"STEblocks.0.attn.qkv.lora_up.bias": torch.zeros(48)}),
-        lambda c: c["lora_adapter"].update({"STEblocks.0.attn.qkv.lora_up.weight": 3}),
-        lambda c: c["lora_adapter"].update({"elsewhere.lora_up.weight": torch.zeros(2, 2)}),
-        lambda c: c.pop("base_sha256"),
-        lambda c: c.pop("scale"),
-    ],
-)
-def test_broken_adapter_changes_nothing(lifter, path, change):
-    save_adapter(path, with_lora(lifter), weights_hash(lifter))
-    content = torch.load(path, weights_only=True)
-    change(content)
-    torch.save(content, path)
-    base = copy.deepcopy(lifter)
-    refused(path, lambda p: load_adapter(p, base))
-    assert weights_hash(base) == weights_hash(lifter)
-
-
-def test_a_model_is_not_an_adapter_nor_the_other_way_round(lifter, path):
-    save_checkpoint(path, lifter, 1, 0.1, {})
-    assert "load_lifter" in refused(path, lambda p: load_adapter(p, lifter))
-    save_adapter(path, with_lora(lifter), weights_hash(lifter))
-    assert "load_adapter" in refused(path)
-    with pytest.raises(ValueError):
-        save_adapter(path, lifter, weights_hash(lifter))

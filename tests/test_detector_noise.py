@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from common.detector_noise import detector_noise
-from common.skeleton import H36M_17
+from common.geometry.skeleton import H36M_17
+from common.mocap.detector_noise import detector_noise
 
 POSE = np.random.default_rng(7).uniform(200, 800, (17, 2))  # joints far apart, so that no pair is swapped
 

@@ -8,19 +8,20 @@ import torch
 from bodies import generator, sequence
 from torch import nn
 
-from common.bones import SourceBones, bone_lengths, bone_vectors
-from common.camera import undistort
-from common.evaluation import METRICS, REFINED, Sampling, Scores, aggregate, evaluate, hypothesise
-from common.evaluation_3dhp import evaluate_3dhp
-from common.jpma import AGGREGATIONS, NEED_LABELS
-from common.lifter import Lifter
-from common.metrics import joint_errors
-from common.mixste import MixSTE
-from common.mpi_3dhp import TestSequence
-from common.refinement import Refinement
-from common.sequences import Sequence
-from common.skeleton import H36M_17
-from common.windows import split
+from common.datasets.mpi_3dhp import TestSequence
+from common.datasets.video import Sequence
+from common.datasets.windows import split
+from common.evaluation.metrics import joint_errors
+from common.evaluation.protocol import METRICS, Scores, evaluate
+from common.evaluation.protocol_3dhp import evaluate_3dhp
+from common.geometry.camera import undistort
+from common.geometry.skeleton import H36M_17
+from common.model.inference import Sampling, hypothesise
+from common.model.lifter import Lifter
+from common.model.mixste import MixSTE
+from common.reprojection.bones import SourceBones, bone_lengths, bone_vectors
+from common.reprojection.jpma import AGGREGATIONS, NEED_LABELS, REFINED, aggregate
+from common.reprojection.refinement import Refinement
 
 T = 4
 

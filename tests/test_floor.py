@@ -8,12 +8,12 @@ import torch
 from bodies import generator, poses, units
 from lifters import Knows
 
-from common.bones import SourceBones
-from common.camera import rotation_about
-from common.floor import find_up, floor_normal, mean_upright, with_up
-from common.refinement import Refinement
-from common.sequences import Sequence
-from common.skeleton import H36M_17
+from common.adaptation.floor import find_up, floor_normal, mean_upright, with_up
+from common.datasets.video import Sequence
+from common.geometry.camera import rotation_about
+from common.geometry.skeleton import H36M_17
+from common.reprojection.bones import SourceBones
+from common.reprojection.refinement import Refinement
 
 UP = torch.tensor([0.0, -1.0, 0.0], dtype=torch.float64)  # of a level camera
 ACROSS = torch.tensor([1.0, 0.0, 0.0], dtype=torch.float64)

@@ -7,13 +7,16 @@ import pytest
 import torch
 from conftest import DATA
 
-from common import camera, jpma, metrics
-from common.checkpoint import load_lifter
-from common.diffusion import Diffusion, cosine_betas, ddim_times
-from common.lora import LoRALinear, add_lora
-from common.mixste import MixSTE
-from common.skeleton import H36M_17
-from common.synthesis import global_position
+from common.adaptation.synthesis import global_position
+from common.datasets.cameras_h36m import h36m_cameras
+from common.evaluation import metrics
+from common.geometry import camera
+from common.geometry.skeleton import H36M_17
+from common.model.checkpoint import load_lifter
+from common.model.diffusion import Diffusion, cosine_betas, ddim_times
+from common.model.lora import LoRALinear, add_lora
+from common.model.mixste import MixSTE
+from common.reprojection import jpma
 
 DENOISER, REPLAY, EXACT = 3e-5, 1e-4, 1e-6
 
@@ -62,7 +65,7 @@ def test_noising_for_training(golden):
 
 def test_cameras(golden):
     reference = golden("projection")
-    for i, published in enumerate(camera.h36m_cameras("S1")):
+    for i, published in enumerate(h36m_cameras("S1")):
         assert_near(published.normalised_intrinsics(), reference["intrinsic"][i], EXACT)
         assert published.orientation == pytest.approx(reference["orientation"][i].tolist(), abs=EXACT)
         assert published.translation == pytest.approx(reference["translation"][i].tolist(), abs=EXACT)

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from common.camera import camera_to_world, h36m_cameras, normalise, project
+from common.datasets.cameras_h36m import h36m_cameras
+from common.datasets.h36m import UNLABELLED, load_h36m, project_h36m, write_h36m
+from common.datasets.npz import read_object, write_npz
 from common.errors import InputError
-from common.h36m import UNLABELLED, load_h36m, project_h36m, write_h36m
-from common.npz import read_object, sha256, write_npz
-from common.skeleton import H36M_17, H36M_32, convert
+from common.files import sha256
+from common.geometry.camera import camera_to_world, normalise, project
+from common.geometry.skeleton import H36M_17, H36M_32, convert
 
 FRAMES = {"Walking": 6, "Walking 1": 5, "SittingDown 1": 4, "Sitting": 2, "Directions": 3, "Directions 1": 3}
 FILE_3D, FILE_GT, FILE_CPN = "data_3d_h36m.npz", "data_2d_h36m_gt.npz", "data_2d_h36m_cpn_ft_h36m_dbb.npz"

@@ -9,15 +9,14 @@ import numpy as np
 import pytest
 import torch
 from scipy.io import loadmat
-from scripts import assert_same_weights, metrics, mpjpe, run_here, run_script, stopped_in
+from scripts import assert_same_weights, metrics, mpjpe, predictions_mm, run_here, run_script, stopped_in
 
 import h36m_3dhp_transfer
-from common.checkpoint import load_lifter, read_checkpoint
+from common.datasets.mpi_3dhp import MPI3DHP, MPI3DHPTest, load_3dhp_test, load_3dhp_train
+from common.datasets.video import Sequence
 from common.errors import InputError
-from common.inference_mat import read_inference
-from common.mpi_3dhp import MPI3DHP, MPI3DHPTest, load_3dhp_test, load_3dhp_train
-from common.scores_3dhp import official_pose, score_3dhp
-from common.sequences import Sequence
+from common.evaluation.scores_3dhp import official_pose, score_3dhp
+from common.model.checkpoint import load_lifter, read_checkpoint
 
 TINY = "-cs 16 -dep 1 -f 5 --downsample 10 -b 16 -num_proposals 2 -sampling_timesteps 2 --nolog".split()
 TINY += "-lr 1e-3 --source-lr 1e-3 -str S1 -a Walking,Sitting --teacher-start 0.4".split()  # after one of three epochs
@@ -56,7 +55,7 @@ def test_predictions_and_scores_agree(straight, sample_dir):
     """The file, scored by itself, gives the numbers of metrics.json; every frame of every sequence is in it."""
     folder, _ = straight
     test = load_3dhp_test(sample_dir).test
-    predictions = read_inference(folder / "inference_data.mat")
+    predictions = predictions_mm(folder / "inference_data.mat")
     errors = {}
     for name, entry in test.items():
         assert predictions[name].shape == (len(entry.sequence), 2, 17, 3)

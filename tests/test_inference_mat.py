@@ -6,15 +6,16 @@ import bodies
 import numpy as np
 import pytest
 import torch
-from scipy.io import loadmat, savemat
+from scipy.io import loadmat
+from scripts import predictions_mm
 
-from common.cameras_3dhp import TEST_SEQUENCES, test_cameras
+from common.datasets.cameras_3dhp import TEST_SEQUENCES, test_cameras
+from common.datasets.mpi_3dhp import TestSequence
+from common.datasets.video import Sequence
 from common.errors import InputError
-from common.inference_mat import read_inference, write_annotations, write_expected_errors, write_inference
-from common.mpi_3dhp import TestSequence
-from common.scores_3dhp import official_pose
-from common.sequences import Sequence
-from common.skeleton import H36M_17, MPI_3DHP_17
+from common.evaluation.mat_files import write_annotations, write_expected_errors, write_inference
+from common.evaluation.scores_3dhp import official_pose
+from common.geometry.skeleton import H36M_17, MPI_3DHP_17
 
 
 def predictions(steps: int, frames: int = 4) -> dict[str, torch.Tensor]:
@@ -54,7 +55,7 @@ def test_reading_undoes_writing(tmp_path: Path, steps: int):
     given = predictions(steps)
     path = tmp_path / "deeper" / "inference_data.mat"
     write_inference(path, given)
-    for name, poses in read_inference(path).items():
+    for name, poses in predictions_mm(path).items():
         np.testing.assert_array_equal(poses, official_pose(given[name]))
 
 
@@ -64,13 +65,6 @@ def test_equal_predictions_give_equal_bytes(tmp_path: Path):
     content = (tmp_path / "a.mat").read_bytes()
     assert content == (tmp_path / "b.mat").read_bytes()
     assert content.startswith(b"MATLAB 5.0 MAT-file")
-
-
-def test_a_file_saved_again_without_the_last_dimension_is_read(tmp_path: Path):
-    given = predictions(1)
-    savemat(tmp_path / "x.mat", {name: official_pose(p)[:, 0].transpose(2, 1, 0) for name, p in given.items()})
-    read = read_inference(tmp_path / "x.mat")
-    np.testing.assert_array_equal(read["TS3"], official_pose(given["TS3"]))
 
 
 def test_annotations(tmp_path: Path):
@@ -104,37 +98,3 @@ def test_nothing_is_written_when_a_prediction_is_not_a_number(tmp_path: Path):
     with pytest.raises(InputError, match="TS4 has NaN or infinity"):
         write_inference(tmp_path / "inference_data.mat", given)
     assert not list(tmp_path.iterdir())
-
-
-def bad_files(folder: Path) -> dict[str, tuple[Path, str]]:
-    good = {name: official_pose(poses).transpose(3, 2, 0, 1) for name, poses in predictions(1).items()}
-    nan = {**good, "TS2": good["TS2"].copy()}
-    nan["TS2"][1, 4, 3] = np.nan
-    cases = {
-        "turned": ({**good, "TS2": good["TS2"].transpose(2, 1, 0, 3)}, "TS2 is float64 of shape (5, 17, 3, 1)"),
-        "text": ({**good, "TS2": "hello"}, "TS2 is <U5 of shape (1,)"),
-        "nan": (nan, "TS2 has NaN or infinity, first at frame 3"),
-        "absent": ({name: poses for name, poses in good.items() if name not in ("TS2", "TS6")}, "has no TS2, TS6"),
-    }
-    found = {}
-    for name, (contents, words) in cases.items():
-        savemat(folder / f"{name}.mat", contents)
-        found[name] = folder / f"{name}.mat", words
-    savemat(folder / "whole.mat", good)
-    (folder / "cut.mat").write_bytes((folder / "whole.mat").read_bytes()[:3000])
-    (folder / "other.mat").write_bytes(b"<html>not found</html>" * 50)
-    (folder / "newer.mat").write_bytes(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM" + bytes(400))
-    return found | {
-        "cut": (folder / "cut.mat", "cannot be read"),
-        "other": (folder / "other.mat", "cannot be read"),
-        "newer": (folder / "newer.mat", "save it with -v7"),
-        "no file": (folder / "none.mat", "no such file"),
-    }
-
-
-def test_bad_files_are_named(tmp_path: Path):
-    for path, words in bad_files(tmp_path).values():
-        with pytest.raises(InputError) as caught:
-            read_inference(path)
-        message = str(caught.value)
-        assert message.startswith(str(path)) and words in message and "\n" not in message

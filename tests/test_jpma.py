@@ -4,23 +4,12 @@ import pytest
 import torch
 from bodies import batch, generator
 
-from common.camera import project, undistort
-from common.clips import Batch
-from common.jpma import (
-    NEAREST_ROOT,
-    SOFTNESS,
-    estimate_root,
-    j_agg,
-    j_best,
-    p_agg,
-    p_best,
-    pick_joints,
-    reprojection_errors,
-    s_agg,
-    solve_root,
-)
-from common.metrics import joint_errors
-from common.skeleton import H36M_17
+from common.datasets.clips import Batch
+from common.evaluation.metrics import joint_errors
+from common.geometry.camera import project, undistort
+from common.geometry.skeleton import H36M_17
+from common.reprojection.jpma import SOFTNESS, j_agg, j_best, p_agg, p_best, pick_joints, reprojection_errors, s_agg
+from common.reprojection.root import NEAREST_ROOT, estimate_root, solve_root
 
 WRIST = H36M_17.index("LWrist")
 

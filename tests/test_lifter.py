@@ -7,13 +7,13 @@ import pytest
 import torch
 from bodies import batch, cameras, poses
 
-from common import mixste
-from common.camera import mirror_intrinsics, project, rotation_about
-from common.clips import Batch
-from common.diffusion import CLAMP, Diffusion, cosine_betas, ddim_times
-from common.lifter import Lifter
-from common.mixste import CHUNK_VALUES, FEW_TOKENS, Block, MixSTE, SinusoidalEmbedding, attend
-from common.skeleton import H36M_17, mirror
+from common.datasets.clips import Batch
+from common.geometry.camera import mirror_intrinsics, project, rotation_about
+from common.geometry.skeleton import H36M_17, mirror
+from common.model import mixste
+from common.model.diffusion import CLAMP, Diffusion, cosine_betas, ddim_times
+from common.model.lifter import Lifter
+from common.model.mixste import CHUNK_VALUES, FEW_TOKENS, Block, MixSTE, SinusoidalEmbedding, attend
 
 B, T, J, H, K = 3, 4, len(H36M_17.joints), 3, 3
 CLOSE = {"atol": 2e-6, "rtol": 0}

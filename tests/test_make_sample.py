@@ -10,15 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from common.camera import camera_to_world, h36m_cameras, project, world_to_camera
-from common.cameras_3dhp import test_cameras as cameras_3dhp
+from common.datasets.cameras_3dhp import test_cameras as cameras_3dhp
+from common.datasets.cameras_h36m import h36m_cameras
+from common.datasets.h36m import load_h36m
+from common.datasets.mpi_3dhp import TEST_FILE, TRAIN_FILE
+from common.datasets.npz import read_object, read_plain, read_text
 from common.errors import InputError
-from common.h36m import load_h36m
-from common.npz import read_object, read_plain, read_text
-from common.skeleton import H36M_17, H36M_32, MPI_3DHP_17, convert
-from data.make_sample import BODIES, STYLES, TAKES, contact_sheet, make_sample
-from data.sample_3dhp import TEST_FILE, TRAIN_FILE, look_at, train_cameras
-from data.sample_actions import make_clip
+from common.geometry.camera import camera_to_world, project, world_to_camera
+from common.geometry.skeleton import H36M_17, H36M_32, MPI_3DHP_17, convert
+from common.run.contact_sheet import contact_sheet
+from common.sample.actions import make_clip
+from common.sample.files import BODIES, STYLES, TAKES, make_sample
+from common.sample.files_3dhp import look_at, train_cameras
 
 ROOT = Path(__file__).parent.parent
 FPS = 50

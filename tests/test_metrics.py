@@ -4,7 +4,7 @@ import pytest
 import torch
 from bodies import generator, poses
 
-from common.metrics import joint_errors, procrustes, rescaled, velocity_errors
+from common.evaluation.metrics import joint_errors, procrustes, rescaled, velocity_errors
 
 
 @pytest.fixture

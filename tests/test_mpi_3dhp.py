@@ -10,16 +10,17 @@ import pytest
 import torch
 from bodies import poses
 
-from common.camera import denormalise, project
-from common.cameras_3dhp import TEST_SEQUENCES, fit_intrinsics, parse_intrinsics
-from common.cameras_3dhp import test_cameras as cameras_3dhp
+from common.datasets.cameras_3dhp import TEST_SEQUENCES, fit_intrinsics, parse_intrinsics
+from common.datasets.cameras_3dhp import test_cameras as cameras_3dhp
+from common.datasets.mpi_3dhp import TEST_FILE, TRAIN_FILE, UNLABELLED, load_3dhp_test, load_3dhp_train
+from common.datasets.npz import read_object, write_npz
+from common.datasets.plausibility import check_joint_order
+from common.datasets.video import Sequence
 from common.errors import InputError
-from common.joint_order import check_joint_order
-from common.mpi_3dhp import TEST_FILE, TRAIN_FILE, UNLABELLED, load_3dhp_test, load_3dhp_train
-from common.npz import read_object, sha256, write_npz
-from common.sequences import Sequence
-from common.skeleton import H36M_17, MPI_3DHP_17, convert, mirror
-from data.sample_3dhp import TRAIN_FOCAL, make_3dhp, train_cameras
+from common.files import sha256
+from common.geometry.camera import denormalise, project
+from common.geometry.skeleton import H36M_17, MPI_3DHP_17, convert, mirror
+from common.sample.files_3dhp import TRAIN_FOCAL, make_3dhp, train_cameras
 
 RECORDING, CAMERA = "S2 Seq1", "7"  # of the mistakes below
 VIDEO = "TS5"

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from common.datasets.npz import read_object, read_plain, read_text, write_npz
 from common.errors import InputError
-from common.npz import read_object, read_plain, read_text, sha256, write_npz
+from common.files import sha256
 
 
 def forge(path: Path, payload: bytes, key: str = "positions_3d", shape: tuple = ()) -> Path:

@@ -12,13 +12,14 @@ import pytest
 import torch
 from bodies import poses
 from scipy.io import savemat
+from scripts import predictions_mm
 
-from common.cameras_3dhp import TEST_SEQUENCES, test_cameras
-from common.inference_mat import read_inference, write_annotations, write_inference
-from common.mpi_3dhp import TestSequence
-from common.scores_3dhp import ACTIVITIES, format_3dhp, official_errors, official_pose, score_3dhp
-from common.sequences import Sequence
-from common.skeleton import H36M_17, MPI_3DHP_17
+from common.datasets.cameras_3dhp import TEST_SEQUENCES, test_cameras
+from common.datasets.mpi_3dhp import TestSequence
+from common.datasets.video import Sequence
+from common.evaluation.mat_files import write_annotations, write_inference
+from common.evaluation.scores_3dhp import ACTIVITIES, format_3dhp, official_errors, official_pose, score_3dhp
+from common.geometry.skeleton import H36M_17, MPI_3DHP_17
 
 PROJECT = Path(__file__).parent.parent
 OCTAVE = shutil.which("octave-cli") or shutil.which("octave")
@@ -224,7 +225,7 @@ def test_the_printed_tables_are_the_same_text(runs: Runs):
 def test_the_file_read_back_in_python_scores_the_same(runs: Runs):
     scores = scores_of(runs.predicted, runs.test, -1)
     errors = {}
-    for name, poses_mm in read_inference(runs.cases["random"].folder / "inference_data.mat").items():
+    for name, poses_mm in predictions_mm(runs.cases["random"].folder / "inference_data.mat").items():
         valid = runs.test[name].valid.numpy()
         target = official_pose(runs.test[name].sequence.pose)
         errors[name] = np.linalg.norm(poses_mm[:, -1] - target, axis=-1)[valid]

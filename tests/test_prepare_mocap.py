@@ -1,5 +1,6 @@
 """ASF/AMC motion capture -> Human3.6M files, on a hand-made skeleton whose kinematics are known."""
 
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -7,17 +8,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from common.asf_amc import METRES_PER_UNIT, ROOT, read_amc, read_asf, rotation
-from common.bone_motion import Motion, bone_ends, move, resample
-from common.camera import h36m_cameras, h36m_subjects
-from common.capture_space import MARGIN_PX, CaptureSpace
+from common.datasets.cameras_h36m import h36m_cameras, h36m_subjects
+from common.datasets.h36m import load_h36m, project_h36m
 from common.errors import InputError
-from common.h36m import load_h36m, project_h36m
-from common.skeleton import H36M_32
+from common.geometry.skeleton import H36M_32
+from common.mocap.asf_amc import METRES_PER_UNIT, ROOT, read_amc, read_asf, rotation
+from common.mocap.capture_space import MARGIN_PX, CaptureSpace
+from common.mocap.convert import prepare_subject
+from common.mocap.kinematics import Motion, bone_ends, move, resample
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "data"))
+SCRIPT = Path(__file__).resolve().parents[1] / "data" / "prepare_mocap.py"
 
-import prepare_mocap
 
 FACTOR = 0.45
 UNIT = METRES_PER_UNIT / FACTOR
@@ -116,7 +117,7 @@ def ends_of(tmp_path: Path, frames: list[dict], asf: str | None = None, **amc: s
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess:
-    command = [sys.executable, prepare_mocap.__file__, *map(str, arguments)]
+    command = [sys.executable, str(SCRIPT), *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
@@ -221,7 +222,7 @@ def test_script_writes_files_that_load(folder, tmp_path):
 
 
 def test_people_stand_on_the_floor_in_view_with_left_and_right_as_they_are(folder, tmp_path):
-    (clip,) = prepare_mocap.prepare_subject(folder / "07/07.asf", [folder / "07/07_01.amc"], "S7", 120).values()
+    (clip,) = prepare_subject(folder / "07/07.asf", [folder / "07/07_01.amc"], "S7", 120).values()
     joint = {name: clip[:, H36M_32.index(name)] for name in H36M_32.joints}
     assert abs(np.stack([joint[name][:, 2] for name in ("LToeBase", "RToeBase", "LToeSite", "RToeSite")]).min()) < 0.01
     assert (joint["Head"][:, 2] > 1.3).all()
@@ -337,7 +338,7 @@ def error_of(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> str:
     """The message `main` stops with."""
     monkeypatch.setattr(sys, "argv", ["prepare_mocap.py", *map(str, arguments)])
     with pytest.raises(InputError) as caught:
-        prepare_mocap.main()
+        runpy.run_path(str(SCRIPT))["main"]()
     assert "\n" not in str(caught.value)
     return str(caught.value)
 

@@ -12,10 +12,10 @@ from scripts import ROOT, metrics, run_here, weights
 import h36m_3dhp_transfer
 import h36m_transfer
 from common import processes
-from common.clips import Clips
+from common.datasets.clips import Clips
+from common.datasets.h36m import load_h36m
 from common.errors import InputError
-from common.h36m import load_h36m
-from common.run import pick_device
+from common.run.device import pick_device
 
 CLOSE = 1e-5
 TINY = "-cs 16 -dep 1 -f 5 --downsample 10 -num_proposals 2 -sampling_timesteps 2 --nolog --drop-path 0".split()

@@ -6,17 +6,18 @@ import pytest
 import torch
 from bodies import BONES, batch, generator, lengths, sequence, some_ratios
 
-from common import refinement
-from common.bones import SourceBones, bone_vectors, rebone, scale_bones
-from common.camera import undistort
-from common.clips import Batch
+from common.datasets.clips import Batch
 from common.errors import InputError
-from common.jpma import solve_root
-from common.lifter import Lifter
-from common.metrics import joint_errors
-from common.mixste import MixSTE
-from common.refinement import Refinement, keypoint_noise, rebone_and_snap, refine, snap, target_noise
-from common.skeleton import H36M_17
+from common.evaluation.metrics import joint_errors
+from common.geometry.camera import undistort
+from common.geometry.skeleton import H36M_17
+from common.model.lifter import Lifter
+from common.model.mixste import MixSTE
+from common.reprojection import refinement
+from common.reprojection.bones import SourceBones, bone_vectors, rebone, scale_bones
+from common.reprojection.keypoint_noise import keypoint_noise, target_noise
+from common.reprojection.refinement import Refinement, rebone_and_snap, refine, snap
+from common.reprojection.root import solve_root
 
 ROOT, WRIST = H36M_17.root_index, H36M_17.index("LWrist")
 NAMES = ("lengths", "apparent", "noise", "mode")

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image, ImageSequence
 
 from common.errors import InputError
-from common.figures import LEFT, RIGHT
-from common.render import render
-from common.skeleton import H36M_17
+from common.geometry.skeleton import H36M_17
+from common.run.figures import LEFT, RIGHT
+from common.run.render import render
 
 FRAMES = 12
 STANDING = {

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from common.evaluation import METRICS, REFINED, Scores
-from common.jpma import AGGREGATIONS, NEED_LABELS
-from common.report import gap_closed, metrics_record, plot_curves, run_facts, tables, write_json, write_report
-from common.runlog import Progress, RunLog, clock
+from common.evaluation.protocol import METRICS, Scores
+from common.reprojection.jpma import AGGREGATIONS, NEED_LABELS, REFINED
+from common.run.report import gap_closed, metrics_record, plot_curves, run_facts, tables, write_json, write_report
+from common.run.runlog import Progress, RunLog, clock
 
 VIDEOS = [("S5", "Walking"), ("S5", "Sitting 1"), ("S6", "Walking 2")]
 FRAMES = [10, 30, 20]
@@ -261,7 +261,7 @@ def test_the_whole_note_stands_over_the_curves(tmp_path, monkeypatch):
         return edges.min() < 0.9
 
     assert not left_out("SYNTHETIC " + 20 * "made by a test, ")
-    monkeypatch.setattr("common.report.NOTE_WIDTH", 1000)
+    monkeypatch.setattr("common.run.report.NOTE_WIDTH", 1000)
     assert left_out(20 * "made by a test, ")  # in one line it runs over the edges, and the check sees it
 
 

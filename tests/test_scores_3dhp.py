@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from common.errors import InputError
-from common.scores_3dhp import ACTIVITIES, GROUPS, format_3dhp, official_errors, official_pose, score_3dhp
-from common.skeleton import H36M_17, MPI_3DHP_17, convert
+from common.evaluation.scores_3dhp import ACTIVITIES, GROUPS, format_3dhp, official_errors, official_pose, score_3dhp
+from common.geometry.skeleton import H36M_17, MPI_3DHP_17, convert
 
 JOINTS = len(MPI_3DHP_17.joints)
 

@@ -7,10 +7,7 @@ import torch
 from bodies import lengths, sequence
 from lifters import Knows
 
-from common.evaluation import Sampling
-from common.lifter import Lifter
-from common.mixste import MixSTE
-from common.selection import (
+from common.adaptation.selection import (
     CRITERIA,
     bones_vary,
     flips_disagree,
@@ -18,8 +15,11 @@ from common.selection import (
     reprojection,
     windows_disagree,
 )
-from common.sequences import Sequence
-from common.skeleton import H36M_17
+from common.datasets.video import Sequence
+from common.geometry.skeleton import H36M_17
+from common.model.inference import Sampling
+from common.model.lifter import Lifter
+from common.model.mixste import MixSTE
 
 T = 4
 JOINTS = len(H36M_17.joints)

@@ -7,10 +7,11 @@ import pytest
 import torch
 from bodies import batch, generator, poses, sequence, trajectories
 
-from common.camera import h36m_cameras, project
-from common.clips import Batch, Clips
-from common.sequences import Sequence
-from common.skeleton import H36M_17
+from common.datasets.cameras_h36m import h36m_cameras
+from common.datasets.clips import Batch, Clips
+from common.datasets.video import Sequence
+from common.geometry.camera import project
+from common.geometry.skeleton import H36M_17
 
 
 def numbered(frames: int, labelled: bool = True, subject: str = "S1") -> Sequence:

@@ -5,8 +5,8 @@ import pytest
 import torch
 from bodies import cameras, poses, trajectories
 
-from common.camera import mirror_intrinsics, project
-from common.skeleton import COCO_17, H36M_17, H36M_32, MPI_3DHP_17, Skeleton, convert, mirror
+from common.geometry.camera import mirror_intrinsics, project
+from common.geometry.skeleton import COCO_17, H36M_17, H36M_32, MPI_3DHP_17, Skeleton, convert, mirror
 
 SKELETONS = (H36M_17, H36M_32, MPI_3DHP_17, COCO_17)
 ROOTED = (H36M_17, H36M_32, MPI_3DHP_17)

@@ -7,24 +7,22 @@ import pytest
 import torch
 from bodies import BONES, batch, cameras, generator, lengths, poses, some_ratios, ups
 
-from common import synthesis
-from common.camera import project, rotation_between
-from common.skeleton import H36M_17
-from common.synthesis import (
+from common.adaptation import synthesis
+from common.adaptation.synthesis import (
     BONE_JITTER,
-    LARGEST_NOISE_FACTOR,
     PITCH,
     SIZE_JITTER,
     Synthesis,
     cameras_differ,
     global_position,
     jitter_ratios,
-    noise_factor,
-    noise_level,
     smooth,
     synthesise,
     turns,
 )
+from common.geometry.camera import project, rotation_between
+from common.geometry.skeleton import H36M_17
+from common.reprojection.keypoint_noise import LARGEST_NOISE_FACTOR, noise_factor, noise_level
 
 ROOT, MIRRORED = H36M_17.root_index, H36M_17.mirrored
 HOW = [Synthesis(1.0, move, yaw) for move in (False, True) for yaw in (0.0, math.pi)]

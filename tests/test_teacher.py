@@ -6,16 +6,17 @@ import pytest
 import torch
 from bodies import BONES, batch, generator, lengths, some_ratios
 
-from common.bones import SourceBones, bone_vectors, rebone
-from common.camera import undistort
-from common.clips import Batch
-from common.jpma import estimate_root, j_agg
-from common.lifter import Lifter
-from common.lora import add_lora
-from common.mixste import MixSTE
-from common.refinement import Refinement
-from common.skeleton import H36M_17
-from common.teacher import REPROJECTION_SCALE, SPREAD_SCALE, Teacher, pseudo_label, ray_errors
+from common.adaptation.teacher import REPROJECTION_SCALE, SPREAD_SCALE, Teacher, pseudo_label, ray_errors
+from common.datasets.clips import Batch
+from common.geometry.camera import undistort
+from common.geometry.skeleton import H36M_17
+from common.model.lifter import Lifter
+from common.model.lora import add_lora
+from common.model.mixste import MixSTE
+from common.reprojection.bones import SourceBones, bone_vectors, rebone
+from common.reprojection.jpma import j_agg
+from common.reprojection.refinement import Refinement
+from common.reprojection.root import estimate_root
 
 WRIST = H36M_17.index("LWrist")
 

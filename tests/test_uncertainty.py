@@ -10,16 +10,18 @@ import torch
 from bodies import generator, sequence
 from lifters import Knows
 
-from common import uncertainty
-from common.bones import SourceBones
-from common.evaluation import Sampling, aggregate, hypothesise
-from common.lifter import Lifter
-from common.mixste import MixSTE
-from common.refinement import Refinement
-from common.sequences import Sequence
-from common.skeleton import H36M_17
-from common.uncertainty import calibration_curve, fit_scale, fitted_scale, predictions, spread, write_predictions
-from common.windows import stitch
+from common.datasets.video import Sequence
+from common.datasets.windows import stitch
+from common.evaluation import uncertainty
+from common.evaluation.uncertainty import calibration_curve, fit_scale, fitted_scale, write_predictions
+from common.geometry.skeleton import H36M_17
+from common.model.inference import Sampling, hypothesise
+from common.model.lifter import Lifter
+from common.model.mixste import MixSTE
+from common.reprojection.bones import SourceBones
+from common.reprojection.jpma import aggregate
+from common.reprojection.lifting import predictions, spread
+from common.reprojection.refinement import Refinement
 
 T, JOINTS = 4, len(H36M_17.joints)
 

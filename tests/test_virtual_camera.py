@@ -4,10 +4,10 @@ import pytest
 import torch
 from bodies import batch, cameras, generator, poses
 
-from common.camera import project, rotation_about, undistort
-from common.clips import Batch
-from common.skeleton import H36M_17
-from common.virtual_camera import look_at_person
+from common.datasets.clips import Batch
+from common.geometry.camera import project, rotation_about, undistort
+from common.geometry.skeleton import H36M_17
+from common.geometry.virtual_camera import look_at_person
 
 ROOT = H36M_17.root_index
 AXIS = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)

@@ -13,17 +13,17 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from common import lifter as lifter_module
-from common import teacher as teacher_module
-from common.bones import SourceBones
-from common.clips import Batch
-from common.constants import constant
-from common.lifter import Lifter
-from common.lora import add_lora
-from common.metrics import joint_errors
-from common.mixste import MixSTE
-from common.refinement import Refinement
-from common.teacher import Teacher, pseudo_label, ray_errors
+from common.adaptation import teacher as teacher_module
+from common.adaptation.teacher import Teacher, pseudo_label, ray_errors
+from common.datasets.clips import Batch
+from common.evaluation.metrics import joint_errors
+from common.model import lifter as lifter_module
+from common.model.lifter import Lifter
+from common.model.lora import add_lora
+from common.model.mixste import MixSTE
+from common.reprojection.bones import SourceBones
+from common.reprojection.refinement import Refinement
+from common.tensors import constant
 
 GPU = torch.device("cuda", 0)
 READS = ("aten::_local_scalar_dense", "aten::nonzero", "aten::equal", "aten::_linalg_check_errors")
@@ -57,7 +57,8 @@ def pretended(monkeypatch: pytest.MonkeyPatch):
     """A lifter and its teacher on a pretended GPU."""
     real = Lifter(MixSTE(T, J, 16, 1), virtual_camera=True)
     add_lora(real.pose_estimator, 2)
-    monkeypatch.setattr(teacher_module, "moved", lambda x, device: torch.empty(x.shape, device=device))  # was pinned
+    # Pinned memory cannot be pretended.
+    monkeypatch.setattr(teacher_module, "to_device", lambda x, device: torch.empty(x.shape, device=device))
     monkeypatch.setattr(lifter_module, "ddim_times", lambda timesteps, steps: [(timesteps - 1, -1)])  # on the CPU
     constant.cache_clear()
     with FakeTensorMode(allow_non_fake_inputs=True):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from common.windows import split, stitch, window_indices
+from common.datasets.windows import split, stitch, window_indices
 
 
 @pytest.mark.parametrize("frames", [1, 2, 9, 27])

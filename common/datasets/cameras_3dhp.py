@@ -1,0 +1,180 @@
+"""The cameras of MPI-INF-3DHP (Mehta et al., 3DV 2017): known for the test sequences, chosen for the training ones."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import InputError
+from ..geometry.camera import Camera
+from .npz import entry_names, read_object
+
+_SENSOR = 10.0  # mm, the sensor width that the focal lengths and centre shifts below refer to
+_STUDIO = ("TS1", "TS2", "TS3", "TS4")
+_OUTDOOR = ("TS5", "TS6")
+_NO_DISTORTION = (0.0,) * 5
+TEST_SEQUENCES = _STUDIO + _OUTDOOR
+TRAIN_SIZE = 2048  # pixels, width and height of the training videos
+LARGEST_MISFIT = 20.0  # pixels between 2D and projected 3D that lens distortion and rounding can explain
+
+
+def test_cameras() -> dict[str, Camera]:
+    """Per test sequence the camera that took it, without its place in the room, which 2D to 3D work does not need.
+
+    The outdoor camera's pixels are not square: fy is 0.7 % smaller than fx. The keypoints in the files are made
+    without lens distortion.
+    """
+    return {name: _studio(name) for name in _STUDIO} | {name: _outdoor(name) for name in _OUTDOOR}
+
+
+test_cameras.__test__ = False  # pytest would take it for a test by its name
+
+
+def _studio(name: str) -> Camera:
+    width = height = 2048
+    pixels = width / _SENSOR
+    focal = 7.32506 * pixels
+    centre = (width / 2 - 0.0322884 * pixels, height / 2 + 0.0929296 * pixels)
+    return Camera(name, width, height, (focal, focal, *centre, *_NO_DISTORTION))
+
+
+def _outdoor(name: str) -> Camera:
+    width, height, aspect = 1920, 1080, 0.993236423
+    pixels = width / _SENSOR
+    focal = 8.770747185 * pixels
+    centre = (width / 2 - 0.104908645 * pixels, height / 2 + 0.104899704 * pixels)
+    return Camera(name, width, height, (focal, focal * aspect, *centre, *_NO_DISTORTION))
+
+
+@dataclass
+class TrainingCameras:
+    """The training sequences' cameras, from where the user said (--target-intrinsics).
+
+    Attributes:
+        choice: "file", the entry `cameras` of the npz file: camera id -> {width, height, intrinsics: nine numbers,
+            pixels}, or "S1 Seq1" -> the same, where recordings differ; "estimate", `fit_intrinsics` on each video's
+            own pairs of 2D and 3D: this reads the target's 3D labels, for calibration only, and happens only when it
+            is asked for; or "FX,FY,CX,CY" in pixels, for all.
+        misfits: per estimated video what the fit left over, pixels.
+    """
+
+    choice: str
+    path: Path
+    misfits: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        if self.choice == "file":
+            self._stored = _stored_cameras(self.path)
+        elif self.choice != "estimate":
+            self._given = parse_intrinsics(self.choice)
+
+    def camera(self, recording: str, name: str, points: np.ndarray, pixels: np.ndarray) -> Camera:
+        """The camera of one video.
+
+        Args:
+            recording: such as "S1 Seq1". name: the camera's id.
+            points: (F, J, 3) in camera space, any unit. pixels: (F, J, 2). Only "estimate" looks at these two.
+
+        Raises:
+            InputError: the file does not hold this camera or holds nonsense, or the fit fails.
+        """
+        where = f"{self.path}: {recording}, camera {name}"
+        if self.choice == "file":
+            return _stored_camera(self._stored.get(recording, self._stored), name, where)
+        if self.choice == "estimate":
+            intrinsics, misfit = fit_intrinsics(points, pixels, where)
+            self.misfits.append(misfit)
+        else:
+            intrinsics = self._given
+        return Camera(name, TRAIN_SIZE, TRAIN_SIZE, (*intrinsics, *_NO_DISTORTION))
+
+    def summary(self) -> str:
+        """One line that says which intrinsics were used."""
+        if self.choice == "file":
+            return f"training cameras as stored in {self.path.name}"
+        if self.choice == "estimate":
+            return (
+                f"training cameras estimated, video by video, from pairs of 2D and 3D: target 3D labels were read for "
+                f"calibration (largest rms misfit {max(self.misfits, default=0):.2f} px)"
+            )
+        return f"training cameras as given, fx,fy,cx,cy = {','.join(f'{x:g}' for x in self._given)} px for all"
+
+
+def _stored_cameras(path: Path) -> Mapping[str, Any]:
+    if "cameras" not in entry_names(path):
+        raise InputError(
+            f"{path}: the file stores no 'cameras', which --target-intrinsics file reads; give "
+            "--target-intrinsics estimate (fits them to the 2D and 3D labels) or FX,FY,CX,CY in pixels"
+        )
+    cameras = read_object(path, "cameras")
+    if not isinstance(cameras, dict):
+        raise InputError(f"{path}: expected 'cameras' to be a dict of cameras, found {type(cameras).__name__}")
+    return cameras
+
+
+def _stored_camera(cameras: Any, name: str, where: str) -> Camera:
+    if not isinstance(cameras, dict) or name not in cameras:
+        raise InputError(
+            f"{where}: not among the file's 'cameras'; prepare the file again, or give --target-intrinsics estimate"
+        )
+    entry = cameras[name]
+    try:
+        intrinsics = tuple(float(value) for value in entry["intrinsics"])
+        width, height = int(entry["width"]), int(entry["height"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        intrinsics, width, height = (), 0, 0
+    if len(intrinsics) != 9 or not all(map(math.isfinite, intrinsics)) or min(*intrinsics[:2], width, height) <= 0:
+        raise InputError(
+            f"{where}: expected its entry in 'cameras' to have width, height and nine intrinsics (fx fy cx cy k1 k2 k3 "
+            "p1 p2, pixels), found something else; prepare the file again, or give --target-intrinsics estimate"
+        )
+    return Camera(name, width, height, intrinsics)
+
+
+def parse_intrinsics(text: str) -> tuple[float, float, float, float]:
+    """'1500,1500,1024,1024' -> fx, fy, cx, cy. Raises `InputError` on anything else."""
+    try:
+        fx, fy, cx, cy = (float(part) for part in text.split(","))
+        good = 0 < fx < math.inf and 0 < fy < math.inf and math.isfinite(cx) and math.isfinite(cy)
+    except ValueError:
+        good = False
+    if not good:
+        raise InputError(
+            f"--target-intrinsics {text}: expected file, estimate or FX,FY,CX,CY in pixels, such as 1500,1500,1024,1024"
+        )
+    return fx, fy, cx, cy
+
+
+def fit_intrinsics(
+    points: np.ndarray, pixels: np.ndarray, where: str
+) -> tuple[tuple[float, float, float, float], float]:
+    """fx, fy, cx, cy by linear least squares: u = fx x/z + cx, v = fy y/z + cy, no lens distortion.
+
+    Args:
+        points: (F, J, 3) in camera space, any unit, in front of the camera. pixels: (F, J, 2).
+        where: named in the error.
+
+    Returns:
+        The intrinsics in pixels, and the root mean square of what they leave of u and v, pixels.
+
+    Raises:
+        InputError: 2D and 3D do not belong together.
+    """
+    rays = points[..., :2] / points[..., 2:]
+    (fx, cx), (fy, cy) = (_line(rays[..., axis].ravel(), pixels[..., axis].ravel()) for axis in (0, 1))
+    misfit = float(np.sqrt(np.mean((rays * [fx, fy] + [cx, cy] - pixels) ** 2)))
+    if fx <= 0 or fy <= 0 or misfit > LARGEST_MISFIT:
+        raise InputError(
+            f"{where}: intrinsics cannot be estimated, the best fx={fx:.0f}, fy={fy:.0f} leave {misfit:.0f} px (rms) "
+            f"between 2D and 3D, expected less than {LARGEST_MISFIT:.0f}; the two do not belong together"
+        )
+    return (fx, fy, cx, cy), misfit
+
+
+def _line(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Slope and intercept of the line through (N,) points."""
+    slope, intercept = np.linalg.lstsq(np.stack([x, np.ones_like(x)], 1), y, rcond=None)[0]
+    return float(slope), float(intercept)

@@ -1,0 +1,38 @@
+"""The four cameras of Human3.6M's subjects (Ionescu et al., PAMI 2014), read from `h36m_cameras.json`."""
+
+import functools
+import json
+from pathlib import Path
+
+from ..geometry.camera import Camera
+
+
+@functools.cache
+def _h36m_calibration() -> dict:
+    return json.loads((Path(__file__).parent / "h36m_cameras.json").read_text())
+
+
+def h36m_subjects() -> list[str]:
+    """The Human3.6M subjects whose cameras are known."""
+    return list(_h36m_calibration()["extrinsics"])
+
+
+def h36m_cameras(subject: str) -> list[Camera]:
+    """The four calibrated cameras of a Human3.6M subject. Raises `KeyError` for a subject without calibration."""
+    calibration = _h36m_calibration()
+    return [
+        Camera(
+            name=inner["id"],
+            width=inner["res_w"],
+            height=inner["res_h"],
+            intrinsics=(
+                *inner["focal_length"],
+                *inner["center"],
+                *inner["radial_distortion"],
+                *inner["tangential_distortion"],
+            ),
+            orientation=tuple(outer["orientation"]),
+            translation=tuple(millimetres / 1000 for millimetres in outer["translation"]),
+        )
+        for inner, outer in zip(calibration["intrinsics"], calibration["extrinsics"][subject])
+    ]

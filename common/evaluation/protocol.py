@@ -1,0 +1,96 @@
+"""One evaluation for every dataset: hypotheses for whole sequences, joined by each aggregation, scored per frame."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from .. import processes
+from ..datasets.video import Sequence
+from ..model.inference import Sampling, hypothesise
+from ..model.lifter import Lifter
+from ..reprojection.jpma import aggregate
+from ..reprojection.refinement import Refinement
+from ..units import MILLIMETRES
+from .metrics import joint_errors, procrustes, rescaled, velocity_errors
+
+METRICS = ("mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "mpjve_mm")
+
+
+@dataclass
+class Scores:
+    """Errors of one model: per aggregation and metric, the mean of each video, mm, and the frames behind it."""
+
+    videos: list[tuple[str, str]] = field(default_factory=list)  # (subject, action)
+    frames: list[int] = field(default_factory=list)
+    errors: dict[str, dict[str, list[float]]] = field(default_factory=dict)
+    by_step: list[list[float]] = field(default_factory=list)  # J-Agg MPJPE of every diffusion step, per video
+
+    def add(
+        self, video: tuple[str, str], frames: int, by_step: list[float], errors: dict[str, tuple[float, ...]]
+    ) -> None:
+        """One more video; `errors` per aggregation in the order of `METRICS`."""
+        self.videos.append(video)
+        self.frames.append(frames)
+        self.by_step.append(by_step)
+        for aggregation, values in errors.items():
+            found = self.errors.setdefault(aggregation, {metric: [] for metric in METRICS})
+            for metric, value in zip(METRICS, values):
+                found[metric].append(value)
+
+    def summary(self, aggregation: str, metric: str) -> dict[str, float | dict[str, float]]:
+        """Means: over the actions ("overall", as papers print it), over all frames, per action, per subject."""
+        values, frames = np.array(self.errors[aggregation][metric]), np.array(self.frames)
+        actions = np.array([action.split(" ")[0] for _, action in self.videos])
+        subjects = np.array([subject for subject, _ in self.videos])
+
+        def per(groups: np.ndarray) -> dict[str, float]:
+            return {
+                str(g): float(np.average(values[groups == g], weights=frames[groups == g]))
+                for g in dict.fromkeys(groups.tolist())
+            }
+
+        by_action = dict(sorted(per(actions).items()))
+        return {
+            "overall": float(np.mean(list(by_action.values()))),
+            "all_frames": float(np.average(values, weights=frames)),
+            "by_action": by_action,
+            "by_subject": per(subjects),
+        }
+
+
+def evaluate(
+    lifter: Lifter, sequences: list[Sequence], sampling: Sampling, root: str, refinement: Refinement | None = None
+) -> Scores:
+    """Score a lifter on labelled sequences. Errors are those of the last diffusion step unless said.
+
+    P-Best is the best hypothesis per clip of T frames. A refinement measures the people's bones in these very
+    sequences, from the 2D. Several processes share the sequences, and each gets the scores of all.
+    """
+    lifter.eval()
+    lengths = refinement.lengths(lifter, sequences) if refinement else {}
+    mine = []
+    for sequence, hypotheses in hypothesise(lifter, sequences[processes.own()], sampling):
+        person = lengths.get(sequence.subject)
+        steps = [aggregate(step, sequence, root, refinement, person)[0] for step in hypotheses.unbind(1)]
+        by_step = [_mm(joint_errors(poses["J_Agg"], sequence.pose)) for poses in steps]
+        errors = {name: pose_errors(pose, sequence.pose) for name, pose in steps[-1].items()}
+        mine.append(((sequence.subject, sequence.action), len(sequence), by_step, errors))
+    scores = Scores()
+    for found in processes.gathered(mine):
+        scores.add(*found)
+    return scores
+
+
+def pose_errors(predicted: torch.Tensor, target: torch.Tensor) -> tuple[float, float, float, float]:
+    """MPJPE, P-MPJPE, N-MPJPE and MPJVE of a sequence (F, J, 3), metres in, mm out, in the order of `METRICS`."""
+    return (
+        _mm(joint_errors(predicted, target)),
+        _mm(joint_errors(procrustes(predicted, target), target)),
+        _mm(joint_errors(rescaled(predicted, target), target)),
+        _mm(velocity_errors(predicted, target)) if len(target) > 1 else 0.0,
+    )
+
+
+def _mm(errors: torch.Tensor) -> float:
+    return errors.double().mean().item() * MILLIMETRES

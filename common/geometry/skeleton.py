@@ -1,0 +1,194 @@
+"""Joint orders, their names and the conversions between them: the only file that knows a joint's number.
+
+Inside the package every pose is in the Human3.6M-17 order (`H36M_17`). Other orders exist only where files are
+read or written, and are converted by joint name.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from ..tensors import constant
+
+Points = np.ndarray | torch.Tensor
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """An ordered set of named joints.
+
+    `bones` gives every joint but the root its parent. `left` and `right` name the mirrored joints in matching order.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    root: str | None
+    bones: dict[str, str] = field(hash=False)
+    left: tuple[str, ...]
+    right: tuple[str, ...]
+
+    def index(self, joint: str) -> int:
+        """The number of a joint. Raises `KeyError` with the skeleton's name when it has no such joint."""
+        if joint not in self.joints:
+            raise KeyError(f"{self.name} has no joint {joint!r}")
+        return self.joints.index(joint)
+
+    def indices(self, *joints: str) -> list[int]:
+        """The numbers of several joints, in the order given."""
+        return [self.index(joint) for joint in joints]
+
+    @cached_property
+    def root_index(self) -> int:
+        """The number of the root joint."""
+        return self.index(self.root)
+
+    @cached_property
+    def parents(self) -> list[int]:
+        """Per joint the number of its parent, -1 for the root."""
+        return [self.index(self.bones[joint]) if joint in self.bones else -1 for joint in self.joints]
+
+    @cached_property
+    def mirrored(self) -> list[int]:
+        """The permutation that swaps left and right joints."""
+        partner = dict(zip(self.left + self.right, self.right + self.left))
+        return self.indices(*(partner.get(joint, joint) for joint in self.joints))
+
+    @cached_property
+    def left_indices(self) -> list[int]:
+        return self.indices(*self.left)
+
+    @cached_property
+    def right_indices(self) -> list[int]:
+        return self.indices(*self.right)
+
+
+H36M_17 = Skeleton(
+    name="Human3.6M-17",
+    joints=(
+        "Hip", "RHip", "RKnee", "RFoot", "LHip", "LKnee", "LFoot", "Spine", "Thorax", "Neck/Nose", "Head",
+        "LShoulder", "LElbow", "LWrist", "RShoulder", "RElbow", "RWrist",
+    ),
+    root="Hip",
+    bones={
+        "RHip": "Hip", "RKnee": "RHip", "RFoot": "RKnee", "LHip": "Hip", "LKnee": "LHip", "LFoot": "LKnee",
+        "Spine": "Hip", "Thorax": "Spine", "Neck/Nose": "Thorax", "Head": "Neck/Nose",
+        "LShoulder": "Thorax", "LElbow": "LShoulder", "LWrist": "LElbow",
+        "RShoulder": "Thorax", "RElbow": "RShoulder", "RWrist": "RElbow",
+    },
+    left=("LHip", "LKnee", "LFoot", "LShoulder", "LElbow", "LWrist"),
+    right=("RHip", "RKnee", "RFoot", "RShoulder", "RElbow", "RWrist"),
+)  # fmt: skip
+
+# The 32 joints of the Human3.6M files. The 17 that move on their own bear their Human3.6M-17 names; the rest are
+# end sites and joints that coincide with another one. LCollar and RCollar coincide with Thorax.
+H36M_32 = Skeleton(
+    name="Human3.6M-32",
+    joints=(
+        "Hip", "RHip", "RKnee", "RFoot", "RToeBase", "RToeSite", "LHip", "LKnee", "LFoot", "LToeBase", "LToeSite",
+        "SpineBase", "Spine", "Thorax", "Neck/Nose", "Head",
+        "LCollar", "LShoulder", "LElbow", "LWrist", "LHand", "LThumb", "LHandEnd", "LHandSite",
+        "RCollar", "RShoulder", "RElbow", "RWrist", "RHand", "RThumb", "RHandEnd", "RHandSite",
+    ),
+    root="Hip",
+    bones={
+        "RHip": "Hip", "RKnee": "RHip", "RFoot": "RKnee", "RToeBase": "RFoot", "RToeSite": "RToeBase",
+        "LHip": "Hip", "LKnee": "LHip", "LFoot": "LKnee", "LToeBase": "LFoot", "LToeSite": "LToeBase",
+        "SpineBase": "Hip", "Spine": "SpineBase", "Thorax": "Spine", "Neck/Nose": "Thorax", "Head": "Neck/Nose",
+        "LCollar": "Thorax", "LShoulder": "LCollar", "LElbow": "LShoulder", "LWrist": "LElbow",
+        "LHand": "LWrist", "LThumb": "LHand", "LHandEnd": "LWrist", "LHandSite": "LHandEnd",
+        "RCollar": "Thorax", "RShoulder": "RCollar", "RElbow": "RShoulder", "RWrist": "RElbow",
+        "RHand": "RWrist", "RThumb": "RHand", "RHandEnd": "RWrist", "RHandSite": "RHandEnd",
+    },
+    left=("LHip", "LKnee", "LFoot", "LToeBase", "LToeSite", "LCollar", "LShoulder", "LElbow", "LWrist", "LHand",
+          "LThumb", "LHandEnd", "LHandSite"),
+    right=("RHip", "RKnee", "RFoot", "RToeBase", "RToeSite", "RCollar", "RShoulder", "RElbow", "RWrist", "RHand",
+           "RThumb", "RHandEnd", "RHandSite"),
+)  # fmt: skip
+
+MPI_3DHP_17 = Skeleton(
+    name="MPI-INF-3DHP-17",
+    joints=(
+        "head_top", "neck", "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist",
+        "RHip", "RKnee", "RAnkle", "LHip", "LKnee", "LAnkle", "pelvis", "spine", "head",
+    ),
+    root="pelvis",
+    bones={
+        "spine": "pelvis", "neck": "spine", "head": "neck", "head_top": "head",
+        "RShoulder": "neck", "RElbow": "RShoulder", "RWrist": "RElbow",
+        "LShoulder": "neck", "LElbow": "LShoulder", "LWrist": "LElbow",
+        "RHip": "pelvis", "RKnee": "RHip", "RAnkle": "RKnee", "LHip": "pelvis", "LKnee": "LHip", "LAnkle": "LKnee",
+    },
+    left=("LShoulder", "LElbow", "LWrist", "LHip", "LKnee", "LAnkle"),
+    right=("RShoulder", "RElbow", "RWrist", "RHip", "RKnee", "RAnkle"),
+)  # fmt: skip
+
+COCO_17 = Skeleton(
+    name="COCO-17",
+    joints=(
+        "nose", "LEye", "REye", "LEar", "REar", "LShoulder", "RShoulder", "LElbow", "RElbow", "LWrist", "RWrist",
+        "LHip", "RHip", "LKnee", "RKnee", "LAnkle", "RAnkle",
+    ),
+    root=None,
+    bones={},
+    left=("LEye", "LEar", "LShoulder", "LElbow", "LWrist", "LHip", "LKnee", "LAnkle"),
+    right=("REye", "REar", "RShoulder", "RElbow", "RWrist", "RHip", "RKnee", "RAnkle"),
+)  # fmt: skip
+
+# (from, to) -> per joint of the second the joints of the first whose mean it is; joints left out bear the same name.
+_CONVERSIONS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
+    (H36M_32.name, H36M_17.name): {},
+    (MPI_3DHP_17.name, H36M_17.name): {
+        "Hip": ("pelvis",), "RFoot": ("RAnkle",), "LFoot": ("LAnkle",), "Spine": ("spine",), "Thorax": ("neck",),
+        "Neck/Nose": ("head",), "Head": ("head_top",),
+    },
+    (H36M_17.name, MPI_3DHP_17.name): {
+        "pelvis": ("Hip",), "RAnkle": ("RFoot",), "LAnkle": ("LFoot",), "spine": ("Spine",), "neck": ("Thorax",),
+        "head": ("Neck/Nose",), "head_top": ("Head",),
+    },
+    (COCO_17.name, H36M_17.name): {
+        "Hip": ("LHip", "RHip"), "RFoot": ("RAnkle",), "LFoot": ("LAnkle",), "Thorax": ("LShoulder", "RShoulder"),
+        "Spine": ("LHip", "RHip", "LShoulder", "RShoulder"), "Neck/Nose": ("nose",), "Head": ("LEye", "REye"),
+    },
+}  # fmt: skip
+
+
+def convert(points: Points, source: Skeleton, target: Skeleton) -> Points:
+    """Reorder joints by name, taking means where a joint of `target` lies between joints of `source`.
+
+    Args:
+        points: (..., joints of `source`, D), any unit, numpy or torch.
+
+    Returns:
+        (..., joints of `target`, D), same type and unit.
+
+    Raises:
+        ValueError: no conversion between the two is defined, or `points` does not have the joints of `source`.
+    """
+    if points.shape[-2] != len(source.joints):
+        raise ValueError(f"{source.name} has {len(source.joints)} joints, the points have {points.shape[-2]}")
+    if source == target:
+        return points
+    if (source.name, target.name) not in _CONVERSIONS:
+        raise ValueError(f"no conversion from {source.name} to {target.name}")
+    recipe = _CONVERSIONS[source.name, target.name]
+    sources = [source.indices(*recipe.get(joint, (joint,))) for joint in target.joints]
+    if all(len(s) == 1 for s in sources):
+        return points[..., [s[0] for s in sources], :]
+    stack = torch.stack if isinstance(points, torch.Tensor) else np.stack
+    return stack([points[..., s, :].mean(-2) for s in sources], -2)
+
+
+def mirror(points: Points, skeleton: Skeleton = H36M_17) -> Points:
+    """The mirror image of poses or keypoints: x negated, left and right joints swapped. Its own inverse.
+
+    Args:
+        points: (..., joints, 2 or 3), x measured from the mirror plane (the image centre or the root).
+    """
+    swapped = skeleton.mirrored
+    if isinstance(points, torch.Tensor):
+        swapped = constant(tuple(swapped), torch.long, points.device)
+    flipped = points[..., swapped, :]  # a copy
+    flipped[..., 0] *= -1
+    return flipped

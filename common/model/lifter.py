@@ -1,0 +1,150 @@
+"""The diffusion lifter: 2D keypoints in, 3D pose hypotheses out (D3DP, ICCV 2023)."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from ..geometry.camera import mirror_intrinsics
+from ..geometry.skeleton import H36M_17, mirror
+from ..geometry.virtual_camera import look_at_person
+from .diffusion import Diffusion, ddim_times
+from .mixste import MixSTE
+
+
+class Lifter(nn.Module):
+    """A MixSTE denoiser and the diffusion process it was trained for.
+
+    Poses are metres, camera axes, relative to the root, in Human3.6M-17 order; keypoints are normalised screen
+    coordinates. The randomness comes from the `generator` a call is given, on the generator's own device.
+
+    Args:
+        virtual_camera: show the network every clip as a camera sees it that looks at the person. Calls need the
+            intrinsics then; poses go in and come out in the real camera's axes as ever.
+        deterministic: a plain regressor: the network is given no noisy pose, so that all hypotheses are one.
+    """
+
+    def __init__(
+        self,
+        pose_estimator: MixSTE,
+        timesteps: int = 1000,
+        scale: float = 1.0,
+        virtual_camera: bool = False,
+        deterministic: bool = False,
+    ):
+        super().__init__()
+        self.pose_estimator = pose_estimator
+        self.diffusion = Diffusion(timesteps, scale)
+        self.virtual_camera, self.deterministic = virtual_camera, deterministic
+        self.half = False  # matrix products in bfloat16
+
+    @property
+    def frames(self) -> int:
+        """Frames in a clip, T."""
+        return self.pose_estimator.frames
+
+    def denoise(
+        self, x_2d: torch.Tensor, x_3d: torch.Tensor, t: torch.Tensor, intrinsics: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Predict the clean pose.
+
+        Args:
+            x_2d: (B, T, J, 2).
+            x_3d: (B, H, T, J, 3) noisy poses, as `Diffusion.add_noise` makes them.
+            t: (B,) diffusion times.
+            intrinsics: (B, 9), used with a virtual camera only.
+
+        Returns:
+            (B, H, T, J, 3) metres.
+
+        Raises:
+            ValueError: the clip does not have the model's frames or joints, or intrinsics are lacking.
+        """
+        self._check(x_2d.shape[1:3], x_3d.shape[2:4])
+        if self.deterministic:
+            x_3d, t = torch.zeros_like(x_3d), torch.zeros_like(t)
+        if not self.virtual_camera:
+            return self._estimate(x_2d, x_3d, t)
+        if intrinsics is None:
+            raise ValueError("this lifter looks through a virtual camera and needs the intrinsics of the real one")
+        seen, rotation = look_at_person(x_2d, intrinsics)
+        rotation = rotation[:, None, None]  # (B, 1, 1, 3, 3)
+        return self._estimate(seen, x_3d @ rotation.mT, t) @ rotation
+
+    forward = denoise  # what `DistributedDataParallel` calls
+
+    def _estimate(self, x_2d: torch.Tensor, x_3d: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(x_2d.device.type, torch.bfloat16, enabled=self.half):
+            return self.pose_estimator(x_2d, x_3d, t).float()
+
+    def _check(self, *shapes: torch.Size) -> None:
+        expected = (self.frames, self.pose_estimator.joints)
+        for found in shapes:
+            if tuple(found) != expected:
+                raise ValueError(f"this lifter takes clips of (frames, joints) = {expected}, got {tuple(found)}")
+
+    def _predict(
+        self, x_2d: torch.Tensor, x: torch.Tensor, time: int, flip: bool, intrinsics: torch.Tensor | None
+    ) -> torch.Tensor:
+        """The clamped x0 (scaled) from the state x (B, H, T, J, 3), flip-averaged if asked."""
+        noisy = self.diffusion.clamp(x) / self.diffusion.scale
+        if flip:
+            x_2d, noisy = torch.cat([x_2d, mirror(x_2d)]), torch.cat([noisy, mirror(noisy)])
+            intrinsics = None if intrinsics is None else torch.cat([intrinsics, mirror_intrinsics(intrinsics)])
+        t = torch.full((len(noisy),), time, device=x.device)
+        x0 = self.denoise(x_2d, noisy, t, intrinsics)
+        if flip:
+            found, mirrored = x0.chunk(2)
+            x0 = (found + mirror(mirrored, H36M_17)) / 2
+        return self.diffusion.clamp(x0 * self.diffusion.scale)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        x_2d: torch.Tensor,
+        num_proposals: int = 5,
+        sampling_timesteps: int = 5,
+        flip: bool = True,
+        noise: Sequence[torch.Tensor] | None = None,
+        generator: torch.Generator | None = None,
+        intrinsics: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Draw hypotheses by DDIM; every step's prediction is kept (D3DP, section 3.2).
+
+        Args:
+            x_2d: (B, T, J, 2).
+            num_proposals: hypotheses, H.
+            sampling_timesteps: DDIM steps, K.
+            flip: average with the prediction for the mirrored clip.
+            noise: the K draws to use, each (B, H, T, J, 3): the initial state, then one per step but the last.
+            generator: where the draws come from when `noise` is not given.
+            intrinsics: (B, 9), used with a virtual camera only.
+
+        Returns:
+            (B, K, H, T, J, 3) metres.
+
+        Raises:
+            ValueError: the clip does not have the model's frames or joints, or `noise` does not hold K draws of that
+                shape.
+        """
+        self._check(x_2d.shape[1:3])
+        shape = (len(x_2d), num_proposals, *x_2d.shape[1:3], 3)
+        if noise is not None and [tuple(n.shape) for n in noise] != [shape] * sampling_timesteps:
+            raise ValueError(
+                f"noise: expected {sampling_timesteps} draws of {shape}, got {[tuple(n.shape) for n in noise]}"
+            )
+
+        def draw(step: int) -> torch.Tensor:
+            if noise is not None:
+                return noise[step].to(x_2d)
+            device = generator.device if generator is not None else x_2d.device
+            return torch.randn(shape, generator=generator, device=device, dtype=x_2d.dtype).to(x_2d.device)
+
+        x = draw(0)
+        predictions = []
+        for step, (time, next_time) in enumerate(ddim_times(self.diffusion.timesteps, sampling_timesteps)):
+            x0 = self._predict(x_2d, x, time, flip, intrinsics)
+            predictions.append(x0 / self.diffusion.scale)
+            if next_time >= 0:
+                x = self.diffusion.ddim_step(x, x0, draw(step + 1), time, next_time)
+        return torch.stack(predictions, 1)

@@ -1,0 +1,50 @@
+"""How far off a detector's keypoints are: measured on labelled videos, carried over to unlabelled ones."""
+
+import torch
+
+from ..datasets.video import Sequence
+from ..geometry.camera import project
+
+SMALLEST_BOX = 0.05  # sides summed, normalised screen coordinates; less is no person but a failed detection
+LARGEST_NOISE_FACTOR = 3.0  # more than that is motion, or a source without noise
+
+
+def box_size(keypoints: torch.Tensor) -> torch.Tensor:
+    """(..., J, 2) -> (...) the sum of the box's sides, never zero."""
+    return (keypoints.amax(-2) - keypoints.amin(-2)).sum(-1).clamp_min(SMALLEST_BOX)
+
+
+def noise_level(keypoints: list[torch.Tensor]) -> float:
+    """How restless keypoints are: the median, over frames and joints, of their third difference over the box's size.
+
+    The ratio of two such numbers tells how much noisier one detector is than another on the same kind of motion.
+
+    Args:
+        keypoints: sequences (F, J, 2), normalised screen coordinates, at the same frame rate.
+
+    Returns:
+        0 where every sequence is shorter than four frames.
+    """
+    levels = [k.diff(n=3, dim=0).norm(dim=-1) / box_size(k)[3:, None] for k in keypoints if len(k) > 3]
+    return torch.cat([level.flatten() for level in levels]).median().item() if levels else 0.0
+
+
+def noise_factor(source: list[torch.Tensor], target: list[torch.Tensor]) -> float:
+    """How many times noisier the target's keypoints are than the source's, in bounds that noise can plausibly have."""
+    source_level = max(noise_level(source), torch.finfo(torch.float32).eps)
+    return min(noise_level(target) / source_level, LARGEST_NOISE_FACTOR)
+
+
+def keypoint_noise(sequences: list[Sequence]) -> float:
+    """A detector's error at unit depth on labelled videos: the root of the mean squared distance over all joints."""
+    squares = []
+    for s in sequences:
+        exact = project(s.pose + s.trajectory[:, None], s.intrinsics)
+        squares.append((((s.keypoints - exact) / s.intrinsics[:2]) ** 2).sum(-1).flatten())
+    return torch.cat(squares).mean().sqrt().item()
+
+
+def target_noise(source: list[Sequence], target: list[Sequence]) -> float:
+    """The target detector's error at unit depth: the source's, from its labels, times how much more restless it is."""
+    factor = noise_factor([s.keypoints for s in source], [s.keypoints for s in target])
+    return factor * keypoint_noise(source)
