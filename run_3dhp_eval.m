@@ -19,7 +19,7 @@ function run_3dhp_eval(inference, annotations, step)
 %   What follows 'inference_data' in the name of INFERENCE follows 'evaluation' in theirs; with 'all', so does the step.
 %
 %   From a shell:  octave --no-gui --eval "run_3dhp_eval('inference_data.mat')"
-%   For MATLAB R2018b and GNU Octave 6 or newer, without toolboxes. common/scores_3dhp.py computes the same.
+%   For MATLAB R2018b and GNU Octave 6 or newer, without toolboxes. common/evaluation/scores_3dhp.py computes the same.
 
 if nargin < 1 || isempty(inference)
     inference = 'inference_data.mat';

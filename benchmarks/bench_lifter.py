@@ -37,8 +37,8 @@ if __package__ in (None, ""):  # run as a script: Python looks in benchmarks/ on
 from common import processes
 from common.adaptation.teacher import Teacher, pseudo_label, ray_errors
 from common.datasets.cameras_h36m import h36m_cameras
-from common.datasets.clips import Batch
-from common.datasets.video import Sequence
+from common.datasets.clips import LabelledBatch
+from common.datasets.video import LabelledVideo
 from common.errors import InputError, run_script
 from common.evaluation.metrics import joint_errors
 from common.evaluation.protocol import evaluate
@@ -51,7 +51,7 @@ from common.model.mixste import Attention, MixSTE
 from common.reprojection.bones import SourceBones
 from common.reprojection.refinement import Refinement
 from common.run.device import keep_freed_memory
-from common.run.models import set_speed
+from common.run.models import apply_speed_flags
 from common.run.report import write_json
 from common.tensors import to_device
 
@@ -260,7 +260,7 @@ def prepared(name: str, size: Size, args: argparse.Namespace) -> Callable[[], An
     lifter = Lifter(kind(size.frames, JOINTS, size.width, size.depth, drop_path=0.0)).to(device)
     speed = Namespace(amp=args.amp, compile=args.compile, gradient_checkpointing=name == "train_recompute")
     if not plain:
-        set_speed(lifter, speed)
+        apply_speed_flags(lifter, speed)
     batch = clips(8 if name == "evaluate" else CLIPS, size.frames, device)
     what, *numbers = name.removeprefix("plain_").split("_")
     if what == "forward":
@@ -277,7 +277,18 @@ def prepared(name: str, size: Size, args: argparse.Namespace) -> Callable[[], An
     if what == "adapt":
         return adaptation_step(lifter, batch, speed)
     videos = [
-        Sequence("S1", "Walking", str(i), keypoints, intrinsics, 1000, 1000, pose, trajectory)
+        LabelledVideo(
+            subject="S1",
+            action="Walking",
+            camera=str(i),
+            keypoints=keypoints,
+            intrinsics=intrinsics,
+            width=1000,
+            height=1000,
+            fps=50.0,
+            pose=pose,
+            trajectory=trajectory,
+        )  # fmt: skip
         for i, (keypoints, intrinsics, pose, trajectory) in enumerate(
             zip(batch.keypoints.cpu(), batch.intrinsics.cpu(), batch.pose.cpu(), batch.trajectory.cpu())
         )
@@ -285,21 +296,21 @@ def prepared(name: str, size: Size, args: argparse.Namespace) -> Callable[[], An
     return lambda: evaluate(lifter, videos, Sampling(2, 1), "estimated")
 
 
-def training_step(lifter: Lifter, batch: Batch) -> Callable[[], None]:
+def training_step(lifter: Lifter, batch: LabelledBatch) -> Callable[[], None]:
     """A step of source training."""
     device = batch.pose.device
     optimizer = torch.optim.AdamW(lifter.parameters(), fused=device.type == "cuda")
-    share = torch.ones_like(batch.pose[..., 0]) / batch.pose[..., 0].numel()
+    weight = torch.ones_like(batch.pose[..., 0]) / batch.pose[..., 0].numel()
     generator = torch.Generator().manual_seed(0)
-    return lambda: student_step(lifter, optimizer, batch, batch.pose, share, generator)
+    return lambda: student_step(lifter, optimizer, batch, batch.pose, weight, generator)
 
 
-def adaptation_step(lifter: Lifter, batch: Batch, speed: Namespace) -> Callable[[], None]:
+def adaptation_step(lifter: Lifter, batch: LabelledBatch, speed: Namespace) -> Callable[[], None]:
     """A step of LoRA adaptation: a teacher labels the target's half of the clips, the student learns from both."""
     generator = torch.Generator().manual_seed(0)
-    add_lora(lifter.pose_estimator, rank=4)
+    add_lora(lifter.denoiser, rank=4)
     teacher = Teacher(lifter, 0.999)
-    set_speed(teacher.lifter, speed)
+    apply_speed_flags(teacher.lifter, speed)
     optimizer = torch.optim.AdamW([p for p in lifter.parameters() if p.requires_grad], fused=batch.pose.is_cuda)
     half = len(batch) // 2
     target, source_pose = batch.first(half), batch.pose[half:]
@@ -307,11 +318,11 @@ def adaptation_step(lifter: Lifter, batch: Batch, speed: Namespace) -> Callable[
     refinement = Refinement(SourceBones(lengths[0], lengths[0]), noise=0.005)
 
     def step() -> None:
-        pseudo, belief = pseudo_label(teacher.lifter, target, lengths, refinement, TEACHER_HYPOTHESES, generator)
+        pseudo, confidence = pseudo_label(teacher.lifter, target, lengths, refinement, TEACHER_HYPOTHESES, generator)
         pose = torch.cat([pseudo, source_pose])
         alike = torch.ones_like(source_pose[..., 0]) / source_pose[..., 0].numel()
-        share = torch.cat([belief / belief.sum().clamp_min(1), alike])
-        student_step(lifter, optimizer, batch, pose, share, generator, rays_of=half)
+        weight = torch.cat([confidence / confidence.sum().clamp_min(1), alike])
+        student_step(lifter, optimizer, batch, pose, weight, generator, rays_of=half)
         teacher.update(lifter)
 
     return step
@@ -320,9 +331,9 @@ def adaptation_step(lifter: Lifter, batch: Batch, speed: Namespace) -> Callable[
 def student_step(
     lifter: Lifter,
     optimizer: torch.optim.Optimizer,
-    batch: Batch,
+    batch: LabelledBatch,
     pose: torch.Tensor,
-    share: torch.Tensor,
+    weight: torch.Tensor,
     generator: torch.Generator,
     rays_of: int = 0,
 ) -> None:
@@ -333,27 +344,30 @@ def student_step(
     noisy = lifter.diffusion.add_noise(pose, t, noise)
     of_target = torch.arange(len(pose), device=device)[:, None, None] < rays_of
     optimizer.zero_grad(set_to_none=True)
-    plain = isinstance(lifter.pose_estimator, PlainMixSTE)
-    passes = processes.passes(len(pose), 1, lifter.pose_estimator.clip_values, device)
+    plain = isinstance(lifter.denoiser, PlainMixSTE)
+    passes = processes.micro_batches(len(pose), 1, lifter.denoiser.clip_values, device)
     for part in [slice(None)] if plain else passes:
         keypoints, intrinsics = batch.keypoints[part], batch.intrinsics[part]
         predicted = lifter(keypoints, noisy[part, None], t[part], intrinsics)[:, 0]
-        loss = (share[part] * joint_errors(predicted, pose[part])).sum()
+        loss = (weight[part] * joint_errors(predicted, pose[part])).sum()
         if rays_of:
             rays = ray_errors(predicted, keypoints, intrinsics).where(of_target[part], 0)
-            loss = loss + 0.5 * rays.sum() / share[:rays_of].numel()
+            loss = loss + 0.5 * rays.sum() / weight[:rays_of].numel()
         loss.backward()
     optimizer.step()
 
 
-def clips(count: int, frames: int, device: str) -> Batch:
+def clips(count: int, frames: int, device: str) -> LabelledBatch:
     """Random poses 5 m before a Human3.6M camera: shapes and ranges are real, motion is not."""
     pose = 0.3 * torch.randn(count, frames, JOINTS, 3)
     pose[:, :, H36M_17.root_index] = 0
     trajectory = torch.tensor([0.0, 0.0, 5.0]).expand(count, frames, 3)
     intrinsics = h36m_cameras("S1")[0].normalised_intrinsics().float().expand(count, 9)
     keypoints = project(pose + trajectory[..., None, :], intrinsics)
-    return Batch(keypoints, intrinsics, pose, trajectory, ["S1"] * count).to(torch.device(device))
+    batch = LabelledBatch(
+        keypoints=keypoints, intrinsics=intrinsics, subjects=["S1"] * count, pose=pose, trajectory=trajectory
+    )
+    return batch.to(torch.device(device))
 
 
 def forward_flops(size: Size) -> float:

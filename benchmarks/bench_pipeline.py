@@ -44,8 +44,8 @@ from common.datasets.h36m import load_h36m, project_h36m, write_h36m
 from common.datasets.windows import split, stitch
 from common.errors import InputError, run_script
 from common.evaluation.protocol import evaluate
-from common.evaluation.uncertainty import write_predictions
 from common.model.inference import Sampling
+from common.run.predictions import write_predictions
 from common.run.report import PREDICTIONS_FILE, metrics_record, run_facts, tables, versions, write_json, write_report
 from common.sample.actions import ACTIONS, make_clip
 from common.sample.files import BODIES, CENTRE, STYLES
@@ -227,7 +227,7 @@ def run_stages(folder: Path, frames: int) -> dict[str, Any]:
     subjects = list(dict.fromkeys(subject for subject, *_ in recordings(frames)))
     with stage("load"):
         data = load_h36m(folder, "gt", subjects)
-    videos = [video for subject in subjects for video in data.sequences[subject]]
+    videos = data.of(subjects)
     with stage("windows"):
         for video in videos:
             for track in (video.keypoints, video.pose):
@@ -241,7 +241,9 @@ def run_stages(folder: Path, frames: int) -> dict[str, Any]:
     with stage("report"), contextlib.redirect_stdout(io.StringIO()):
         asked = Namespace(root="estimated", select="last", number_of_frames=CLIP, downsample=1, **vars(SAMPLING))
         about = {"protocol": "benchmark", "data": data.provenance, "synthetic": True, "keypoints": "gt"}
-        record = metrics_record({"source_only": scores}, run_facts(about, subjects, data.files, {}, asked))
+        record = metrics_record(
+            {"source_only": scores}, run_facts(about, subjects, data.files, {}, videos[0].fps, asked)
+        )
         write_report(record, tables(record, p2=True, by_subject=True), out)
     with stage("predictions"):
         write_predictions(out / PREDICTIONS_FILE, lifter, videos, SAMPLING, None, scale=1.0)

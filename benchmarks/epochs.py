@@ -77,7 +77,7 @@ def scored(run: Path) -> list[dict[str, float]]:
         )
     asked = Namespace(**record["arguments"])
     data = load_h36m(Path(asked.data_dir), asked.keypoints, asked.subjects_unlabeled, asked.actions)
-    videos = [s.downsampled(asked.downsample) for name in asked.subjects_unlabeled for s in data.sequences[name]]
+    videos = [v.downsampled(asked.downsample) for v in data.of(asked.subjects_unlabeled)]
     videos = videos[:: max(len(videos) // VIDEOS, 1)]
     sampling = Sampling(max(asked.num_proposals, 2), 1, seed=asked.seed)
     table = []
@@ -85,7 +85,7 @@ def scored(run: Path) -> list[dict[str, float]]:
         lifter = load_lifter(run / f"epoch_{entry['epoch']}.bin").eval()
         row = {name: criterion(lifter, videos, sampling) for name, criterion in CRITERIA.items()}
         row |= {"last": -entry["epoch"], "source loss": entry["source_mm"]}
-        row["true"] = evaluate(lifter, videos, sampling, "estimated").summary("J_Agg", "mpjpe_mm")["all_frames"]
+        row["true"] = evaluate(lifter, videos, sampling, "estimated").all_frames("J_Agg")
         table.append(row)
         print(f"{run.name}, epoch {entry['epoch']}: {row['true']:.1f} mm", flush=True)
     write_json(kept, {"epochs": table})

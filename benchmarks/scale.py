@@ -27,12 +27,12 @@ if __package__ in (None, ""):  # run as a script: Python looks in benchmarks/ on
 
 from common.adaptation.floor import floor_normal, mean_upright
 from common.datasets.h36m import FRAME_RATE, load_h36m
-from common.datasets.video import Sequence
+from common.datasets.video import LabelledVideo
 from common.errors import InputError, run_script
 from common.geometry.camera import undistort
 from common.geometry.skeleton import H36M_17
 from common.model.checkpoint import load_lifter
-from common.reprojection.bones import bone_lengths, look, measure_bones
+from common.reprojection.bones import bone_lengths, lift_some, measure_bones
 from common.reprojection.root import solve_root
 from common.run.models import stored_refinement
 from common.run.stages import BEST_FILE
@@ -75,22 +75,18 @@ def sizes(run: Path) -> dict[str, dict[str, float]]:
             raise InputError(f"{run}: holds no {name}; expected the output folder of h36m_transfer.py")
     record = json.loads((run / "metrics.json").read_text())
     asked = Namespace(**record["arguments"])
-    asked.refine = "map"
     lifter = load_lifter(run / BEST_FILE).eval()
-    refinement = stored_refinement(run / BEST_FILE, asked)
+    refinement = stored_refinement(run / BEST_FILE)
     if refinement is None:
         raise InputError(f"{run}: its adapted model carries no bones; adapt it without --refine none")
     people = asked.subjects_train + asked.subjects_unlabeled
     data = load_h36m(Path(asked.data_dir), asked.keypoints, people, asked.actions)
 
-    def thin(name: str) -> list[Sequence]:
-        return [s.downsampled(asked.downsample) for s in data.sequences[name]]
-
-    known = camera_heights([s for name in asked.subjects_train for s in thin(name)])
+    known = camera_heights([v.downsampled(asked.downsample) for v in data.of(asked.subjects_train)])
     upright = H36M_17.indices(*STATURE)
     table = {}
     for name in asked.subjects_unlabeled:
-        videos = thin(name)
+        videos = [v.downsampled(asked.downsample) for v in data.of([name])]
         truth = bone_lengths(videos).sum()
         source = refinement.bones.lengths
         apparent = measure_bones(lifter, videos) / refinement.bones.apparent * source
@@ -102,9 +98,9 @@ def sizes(run: Path) -> dict[str, dict[str, float]]:
             "stature": apparent.sum() * source[upright].sum() / apparent[upright].sum(),
         }
         heights, falls = [], []
-        for camera in dict.fromkeys(s.camera for s in videos):
-            alike = [s for s in videos if s.camera == camera]
-            rays, pose, _ = look(lifter, [s.unlabelled() for s in alike])
+        for camera in dict.fromkeys(v.camera for v in videos):
+            alike = [v for v in videos if v.camera == camera]
+            rays, pose, _ = lift_some(lifter, [v.unlabelled() for v in alike])
             pose = refinement(pose, rays, legs)
             placed = pose + solve_root(pose, rays)[:, None]
             up = mean_upright(pose)
@@ -112,8 +108,8 @@ def sizes(run: Path) -> dict[str, dict[str, float]]:
             up = floor_normal(lower, up)
             if camera in known:
                 heights.append(known[camera] / -(lower @ up).median().item())
-            full = [s for s in data.sequences[name] if s.camera == camera]
-            falls += [fall for s in full if (fall := fastest_fall(lifter, s, asked.downsample, up, refinement, legs))]
+            full = [v for v in data.of([name]) if v.camera == camera]
+            falls += [fall for v in full if (fall := fastest_fall(lifter, v, asked.downsample, up, refinement, legs))]
         if heights:
             found["camera height"] = legs.sum() * float(np.median(heights))
         if falls:
@@ -123,25 +119,25 @@ def sizes(run: Path) -> dict[str, dict[str, float]]:
     return table
 
 
-def camera_heights(labelled: list[Sequence]) -> dict[str, float]:
+def camera_heights(labelled: list[LabelledVideo]) -> dict[str, float]:
     """How high the cameras of labelled videos stand above the floor, metres, by name."""
     heights = {}
-    for camera in dict.fromkeys(s.camera for s in labelled):
-        alike = [s for s in labelled if s.camera == camera]
-        feet = torch.cat([(s.pose + s.trajectory[:, None])[:, FEET] @ s.up for s in alike])
+    for camera in dict.fromkeys(v.camera for v in labelled):
+        alike = [v for v in labelled if v.camera == camera]
+        feet = torch.cat([(v.pose + v.trajectory[:, None])[:, FEET] @ v.up for v in alike])
         heights[camera] = -feet.amin(1).median().item()
     return heights
 
 
 def fastest_fall(
-    lifter: torch.nn.Module, video: Sequence, downsample: int, up: torch.Tensor, refinement, lengths: torch.Tensor
+    lifter: torch.nn.Module, video: LabelledVideo, downsample: int, up: torch.Tensor, refinement, lengths: torch.Tensor
 ) -> float | None:
     """The largest downward acceleration of the hips in any window that is a parabola, metres per second^2.
 
     The hips' height is its ray's times the video's median depth, which is smoother than the depth of every frame.
     """
-    thin = video.downsampled(downsample).unlabelled()
-    rays, pose, _ = look(lifter, [thin])
+    downsampled = video.downsampled(downsample).unlabelled()
+    rays, pose, _ = lift_some(lifter, [downsampled])
     depth = solve_root(refinement(pose, rays, lengths), rays)[:, 2].median()
     ray = undistort(video.keypoints[:, H36M_17.root_index], video.intrinsics)
     height = depth * torch.cat([ray, torch.ones_like(ray[:, :1])], 1) @ up

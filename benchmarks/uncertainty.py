@@ -28,7 +28,7 @@ from common.evaluation.uncertainty import calibration_curve, fitted_scale
 from common.geometry.skeleton import H36M_17
 from common.model.checkpoint import load_lifter
 from common.model.inference import Sampling
-from common.reprojection.lifting import predictions
+from common.reprojection.lifting import lift_videos
 from common.run.models import stored_refinement
 from common.run.stages import BEST_FILE
 
@@ -51,11 +51,11 @@ def main() -> None:
     subjects = asked.subjects_train + asked.subjects_test
     data = load_h36m(Path(asked.data_dir), asked.keypoints, subjects, asked.actions)
     source, target = (
-        [s.downsampled(asked.downsample) for name in names for s in data.sequences[name]]
+        [v.downsampled(asked.downsample) for v in data.of(names)]
         for names in (asked.subjects_train, asked.subjects_test)
     )
     lifter = load_lifter(args.run / BEST_FILE).eval()
-    refinement = stored_refinement(args.run / BEST_FILE, asked)
+    refinement = None if asked.refine == "none" else stored_refinement(args.run / BEST_FILE)
 
     lines = [
         f"{record['protocol']}, 2D {record['keypoints']}, adapted model, error of "
@@ -69,9 +69,9 @@ def main() -> None:
         scale = fitted_scale(lifter, source, sampling, refinement)
         if scale is None:
             raise InputError(f"{args.run}: its hypotheses are all alike (--deterministic?), nothing to judge")
-        found = list(predictions(lifter, target, sampling, refinement))
+        found = list(lift_videos(lifter, target, sampling, refinement))
         expected = scale * torch.cat([spreads for *_, spreads in found])
-        errors = torch.cat([joint_errors(pose, s.pose) for s, pose, _ in found])
+        errors = torch.cat([joint_errors(pose, video.pose) for video, pose, _ in found])
         moving = [joint for joint in range(errors.shape[1]) if joint != H36M_17.root_index]
         expected, errors = (1000 * x[:, moving] for x in (expected, errors))
         within = np.mean([spearmanr(expected[:, j], errors[:, j]).statistic for j in range(len(moving))])

@@ -12,10 +12,13 @@ class InputError(Exception):
     """
 
 
-def run_script(main: Callable[[], None]) -> None:
+def run_script(main: Callable[[], None], finish: Callable[[], None] | None = None) -> None:
     """Run a script's `main`: an `InputError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130.
 
     Of several processes of torchrun, which are given the same input, the first one speaks.
+
+    Args:
+        finish: is called at the end, however that came.
     """
     speaks = os.environ.get("RANK", "0") == "0"
     try:
@@ -27,3 +30,6 @@ def run_script(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("stopped; continue with --resume", file=sys.stderr)
         sys.exit(130)
+    finally:
+        if finish is not None:
+            finish()

@@ -4,7 +4,6 @@ Every process draws the same whole batches from the same generator and works on 
 result is that of one process. Without torchrun there is one process, and everything here does nothing.
 """
 
-import atexit
 import os
 import sys
 from collections.abc import Iterator
@@ -29,7 +28,7 @@ def started_by_torchrun() -> bool:
     return "LOCAL_RANK" in os.environ and "MASTER_ADDR" in os.environ
 
 
-def start() -> torch.device:
+def init() -> torch.device:
     """Join the other processes; the device this one computes on. Only the first process prints from here on.
 
     Raises:
@@ -46,13 +45,19 @@ def start() -> torch.device:
         torch.cuda.set_device(device)
     if not distributed.is_initialized():
         distributed.init_process_group("nccl" if gpus else "gloo", timeout=PATIENCE)
-        atexit.register(distributed.destroy_process_group)
-    if not is_first():
+    if not is_main():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115, open as long as the process
     return device
 
 
-def count() -> int:
+def finish() -> None:
+    """Leave the other processes, if there are any, while everything still stands: left to the interpreter's exit, a
+    process that is done before the others aborts now and then."""
+    if distributed.is_initialized():
+        distributed.destroy_process_group()
+
+
+def world_size() -> int:
     """How many processes there are."""
     return distributed.get_world_size() if distributed.is_initialized() else 1
 
@@ -62,23 +67,23 @@ def rank() -> int:
     return distributed.get_rank() if distributed.is_initialized() else 0
 
 
-def is_first() -> bool:
+def is_main() -> bool:
     """Whether this is the process that prints, logs and writes."""
     return rank() == 0
 
 
-def wait() -> None:
+def barrier() -> None:
     """Until every process is here."""
-    if count() > 1:
+    if world_size() > 1:
         distributed.barrier()
 
 
-def own() -> slice:
+def shard() -> slice:
     """The items of a list, or clips of a batch, that are this process's: every n-th."""
-    return slice(rank(), None, count())
+    return slice(rank(), None, world_size())
 
 
-def passes(clips: int, least: int, clip_values: int, device: torch.device) -> list[slice]:
+def micro_batches(clips: int, least: int, clip_values: int, device: torch.device) -> list[slice]:
     """This process's clips of a batch, a pass through the network at a time; together the passes make one step.
 
     Every process makes as many passes, some perhaps of no clip.
@@ -87,50 +92,50 @@ def passes(clips: int, least: int, clip_values: int, device: torch.device) -> li
         least: passes at least. On a CPU there are more where clips are large, which saves memory and no time is lost.
         clip_values: T J C.
     """
-    mine = -(-clips // count())
+    mine = -(-clips // world_size())
     at_once = mine if device.type != "cpu" else max(1, PASS_VALUES // clip_values)
     number = min(max(least, -(-mine // at_once)), mine)
     size = -(-mine // number)
-    ends = [(rank() + count() * size * i, min(clips, count() * size * (i + 1))) for i in range(number)]
-    return [slice(begin, max(begin, end), count()) for begin, end in ends]
+    ends = [(rank() + world_size() * size * i, min(clips, world_size() * size * (i + 1))) for i in range(number)]
+    return [slice(begin, max(begin, end), world_size()) for begin, end in ends]
 
 
-def parallel(model: nn.Module) -> nn.Module:
+def data_parallel(model: nn.Module) -> nn.Module:
     """The model, its gradients averaged over the processes."""
-    if count() == 1:
+    if world_size() == 1:
         return model
     return DistributedDataParallel(model, gradient_as_bucket_view=True)
 
 
-def in_turn(model: nn.Module, parts: list[slice]) -> Iterator[slice]:
+def sync_on_last(model: nn.Module, parts: list[slice]) -> Iterator[slice]:
     """The passes of a step; the processes exchange gradients after the last one only."""
     for part in parts:
-        alone = isinstance(model, DistributedDataParallel) and part is not parts[-1]
-        with model.no_sync() if alone else nullcontext():
+        early = isinstance(model, DistributedDataParallel) and part is not parts[-1]
+        with model.no_sync() if early else nullcontext():  # type: ignore[operator]
             yield part
 
 
-def summed(x: torch.Tensor) -> torch.Tensor:
+def all_reduce(x: torch.Tensor) -> torch.Tensor:
     """The sum over the processes, in each of them."""
-    if count() > 1:
+    if world_size() > 1:
         x = x.clone()
         distributed.all_reduce(x)
     return x
 
 
-def joined(mine: torch.Tensor, clips: int) -> torch.Tensor:
-    """All clips of a batch from what each process has made of its `own` ones."""
-    if count() == 1:
+def all_gather(mine: torch.Tensor, clips: int) -> torch.Tensor:
+    """All clips of a batch from what each process has made of its `shard` ones."""
+    if world_size() == 1:
         return mine
     whole = mine.new_zeros(clips, *mine.shape[1:])
-    whole[own()] = mine
-    return summed(whole)
+    whole[shard()] = mine
+    return all_reduce(whole)
 
 
-def gathered(mine: list[Item]) -> list[Item]:
-    """The list that `own` shared out, from the processes' results for their items, in the first order."""
-    if count() == 1:
+def all_gather_items(mine: list[Item]) -> list[Item]:
+    """The list that `shard` shared out, from the processes' results for their items, in the first order."""
+    if world_size() == 1:
         return mine
-    parts: list[list[Item]] = [[] for _ in range(count())]
+    parts: list[list[Item]] = [[] for _ in range(world_size())]
     distributed.all_gather_object(parts, mine)
-    return [parts[i % count()][i // count()] for i in range(sum(map(len, parts)))]
+    return [parts[i % world_size()][i // world_size()] for i in range(sum(map(len, parts)))]

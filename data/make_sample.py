@@ -1,38 +1,12 @@
-"""Make the sample data: synthetic people who move in front of the real Human3.6M cameras.
+"""Make the sample data: `python data/make_sample.py --out data/sample --seed 0`. See `common/sample/`."""
 
-    python data/make_sample.py --out data/sample --seed 0
-
-See `common.sample.files`.
-"""
-
-import argparse
 import sys
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from common.datasets.h36m import FILE_3D
-from common.datasets.npz import read_object
 from common.errors import run_script
-from common.run.contact_sheet import contact_sheet
-from common.sample.files import PROVENANCE, make_sample
-
-
-def main() -> None:
-    """Write the files, and on request a picture of the people."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, default=Path("data/sample"), help="folder to write (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the movements (default: %(default)s)")
-    parser.add_argument("--contact-sheet", type=Path, metavar="PNG", help="also draw the people")
-    args = parser.parse_args()
-    start = time.perf_counter()
-    make_sample(args.out, args.seed)
-    size = sum(path.stat().st_size for path in args.out.glob("*.npz"))
-    print(f"{PROVENANCE.format(seed=args.seed)}: {args.out}, {size / 1e6:.1f} MB, {time.perf_counter() - start:.1f} s")
-    if args.contact_sheet:
-        contact_sheet(read_object(args.out / FILE_3D, "positions_3d"), args.contact_sheet)
-
+from common.sample.__main__ import main
 
 if __name__ == "__main__":
     run_script(main)

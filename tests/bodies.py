@@ -3,8 +3,8 @@
 import torch
 
 from common.datasets.cameras_h36m import h36m_cameras
-from common.datasets.clips import Batch
-from common.datasets.video import Sequence
+from common.datasets.clips import LabelledBatch
+from common.datasets.video import LabelledVideo
 from common.geometry.camera import project
 from common.geometry.skeleton import H36M_17
 from common.reprojection.bones import bone_vectors
@@ -75,21 +75,35 @@ def trajectories(clips: int, frames: int, seed: int = 0) -> torch.Tensor:
     return (start + pace * torch.arange(frames)[None, :, None]).double()
 
 
-def batch(clips: int, frames: int, seed: int = 0) -> Batch:
+def batch(clips: int, frames: int, seed: int = 0) -> LabelledBatch:
     """Labelled clips with exact keypoints, one camera after another."""
     pose, trajectory = poses(clips, frames, seed), trajectories(clips, frames, seed)
     camera = torch.arange(clips) % 4
     intrinsics = cameras()[camera]
-    keypoints = project(pose + trajectory[..., None, :], intrinsics)
-    return Batch(keypoints, intrinsics, pose, trajectory, [f"P{i}" for i in range(clips)], ups()[camera])
+    return LabelledBatch(
+        keypoints=project(pose + trajectory[..., None, :], intrinsics),
+        intrinsics=intrinsics,
+        subjects=[f"P{i}" for i in range(clips)],
+        up=ups()[camera],
+        pose=pose,
+        trajectory=trajectory,
+    )
 
 
-def sequence(frames: int, seed: int = 0, camera: int = 0, subject: str = "S1") -> Sequence:
+def video(frames: int, seed: int = 0, camera: int = 0, subject: str = "S1") -> LabelledVideo:
     """A labelled video, float32 as the loaders make it."""
     pose, trajectory, intrinsics = poses(1, frames, seed)[0], trajectories(1, frames, seed)[0], cameras()[camera]
-    keypoints = project(pose + trajectory[:, None], intrinsics)
-    size = h36m_cameras(subject)[camera]
-    return Sequence(
-        subject, "Walking", size.name, keypoints.float(), intrinsics.float(), size.width, size.height,
-        pose.float(), trajectory.float(), size.up().float(),
-    )  # fmt: skip
+    taken_by = h36m_cameras(subject)[camera]
+    return LabelledVideo(
+        subject=subject,
+        action="Walking",
+        camera=taken_by.name,
+        keypoints=project(pose + trajectory[:, None], intrinsics).float(),
+        intrinsics=intrinsics.float(),
+        width=taken_by.width,
+        height=taken_by.height,
+        fps=50.0,
+        up=taken_by.up().float(),
+        pose=pose.float(),
+        trajectory=trajectory.float(),
+    )

@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from common.datasets.video import Sequence
+from common.datasets.video import LabelledVideo
 from common.geometry.camera import mirror_intrinsics
 from common.geometry.skeleton import mirror
 
@@ -18,11 +18,12 @@ class Knows(nn.Module):
         apart: of even hypotheses one way and of odd ones the other way.
     """
 
-    def __init__(self, videos: list[Sequence], frames: int):
+    def __init__(self, videos: list[LabelledVideo], frames: int):
         super().__init__()
         self.frames = frames
         self.weight = nn.Parameter(torch.zeros(1))
         self.flipped = self.early = self.apart = 0.0
+        self.deterministic = False
         self.known = {}
         for v in videos:
             for seen, pose in zip(v.keypoints, v.pose):

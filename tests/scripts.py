@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 import torch
 from scipy.io import loadmat
-from torch.optim import Optimizer
 
 from common.datasets.cameras_3dhp import TEST_SEQUENCES
 from common.model.checkpoint import read_checkpoint
 from common.model.lifter import Lifter
+from common.run import stages
 from common.run.arguments import h36m_parser, parse
 
 ROOT = Path(__file__).parent.parent
@@ -66,23 +66,23 @@ class Stopped(Exception):
 
 
 @contextmanager
-def stopped_in(script: ModuleType, epoch: int, kept: bool = True) -> Iterator[None]:
-    """The script stops in an epoch of adaptation, just after its checkpoint is written, or just before."""
-    keep = script.keep_epoch
+def stopped_in(epoch: int, kept: bool = True) -> Iterator[None]:
+    """A run stops in an epoch of adaptation, just after its latest checkpoint is written, or just before."""
+    save = stages.save_checkpoint
 
-    def keep_or_stop(stage: str, lifter: Lifter, optimizer: Optimizer, history: list, *rest: object) -> None:
-        last = stage == "adapted" and len(history) == epoch
+    def save_or_stop(path: Path, lifter: Lifter, number: int, *rest: object) -> None:
+        last = path.name == "latest_epoch.bin" and number == epoch
         if kept or not last:
-            keep(stage, lifter, optimizer, history, *rest)
+            save(path, lifter, number, *rest)
         if last:
             raise Stopped
 
-    script.keep_epoch = keep_or_stop
+    stages.save_checkpoint = save_or_stop
     try:
         with pytest.raises(Stopped):
             yield
     finally:
-        script.keep_epoch = keep
+        stages.save_checkpoint = save
 
 
 def metrics(folder: Path) -> dict[str, Any]:

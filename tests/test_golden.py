@@ -31,8 +31,8 @@ def test_denoiser_from_a_released_checkpoint(golden):
     lifter = load_lifter(DATA / "d3dp_tiny.bin")
     with torch.no_grad():
         out = lifter.denoise(reference["x_2d"], reference["x_3d"], reference["t"])
-        embedding = lifter.pose_estimator.time_mlp(reference["t"])
-    assert (lifter.frames, lifter.pose_estimator.width, lifter.pose_estimator.depth) == (27, 32, 2)
+        embedding = lifter.denoiser.time_mlp(reference["t"])
+    assert (lifter.frames, lifter.denoiser.channels, lifter.denoiser.depth) == (27, 32, 2)
     assert_near(out, reference["out"], DENOISER)
     assert_near(embedding, reference["time_embedding"], DENOISER)
 
@@ -174,8 +174,8 @@ def test_lora(golden):
 
 def test_lora_goes_where_the_reference_puts_it():
     expected = json.loads((DATA / "lora_modules.json").read_text())["tiny"]
-    estimator = MixSTE(frames=27, joints=17, width=32, depth=2)
-    add_lora(estimator, rank=4)
-    hit = {name for name, module in estimator.named_modules() if isinstance(module, LoRALinear)}
+    denoiser = MixSTE(frames=27, joints=17, channels=32, depth=2)
+    add_lora(denoiser, rank=4)
+    hit = {name for name, module in denoiser.named_modules() if isinstance(module, LoRALinear)}
     assert hit == set(expected["hit"])
-    assert sum(p.numel() for p in estimator.parameters() if p.requires_grad) == expected["trainable"]
+    assert sum(p.numel() for p in denoiser.parameters() if p.requires_grad) == expected["trainable"]

@@ -66,10 +66,11 @@ def adaptation(source: Path, sample_dir: Path) -> list[object]:
     return ["--data-dir", sample_dir, *TINY, *SPLIT, *ADAPT, "--source-checkpoint", given]
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(sample_dir, tmp_path):
     """The last batch is of one clip: a process has none."""
     data = load_h36m(sample_dir, "cpn_ft_h36m_dbb", ["S1"], ["Walking", "Sitting"])
-    assert len(Clips(data.sequences["S1"], 5, 10)) % 11 == 1
+    assert len(Clips(data.videos, 5, 10)) % 11 == 1
     flags = ["--data-dir", sample_dir, *TINY, *SPLIT, *"--source-only --source-epochs 3 --source-lr 1e-3 -b 11".split()]
     run_here(h36m_transfer, *flags, "-c", tmp_path / "one")
     done = torchrun("h36m_transfer.py", *flags, "-c", tmp_path / "two")
@@ -77,17 +78,20 @@ def test_two_processes_train_as_one(sample_dir, tmp_path):
     assert_close(tmp_path / "one", tmp_path / "two", "source_only", "source_latest_epoch.bin")
 
 
+@pytest.mark.slow
 def test_two_processes_adapt_as_one(alone, source, sample_dir, tmp_path):
     torchrun("h36m_transfer.py", *adaptation(source, sample_dir), "-b", 14, "-c", tmp_path)
     assert_close(alone, tmp_path, "adapted", "best_epoch.bin")
     assert {path.name for path in alone.iterdir()} == {path.name for path in tmp_path.iterdir()}
 
 
+@pytest.mark.slow
 def test_accumulated_batches_adapt_as_a_large_one(alone, source, sample_dir, tmp_path):
     run_here(h36m_transfer, *adaptation(source, sample_dir), "-b", 7, "--accumulate", 2, "-c", tmp_path)
     assert_close(alone, tmp_path, "adapted", "best_epoch.bin")
 
 
+@pytest.mark.slow
 def test_accumulated_batches_train_as_a_large_one(source, sample_dir, tmp_path):
     for number, batch in (("one", 6), ("three", 2)):
         flags = f"--source-only --source-epochs 2 -b {batch} --accumulate {6 // batch}".split()
@@ -95,6 +99,7 @@ def test_accumulated_batches_train_as_a_large_one(source, sample_dir, tmp_path):
     assert_close(tmp_path / "one", tmp_path / "three", "source_only", "source_latest_epoch.bin")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", [h36m_transfer, h36m_3dhp_transfer], ids=lambda script: script.__name__)
 def test_two_processes_evaluate_exactly_as_one(script, alone, sample_dir, tmp_path):
     flags = ["--data-dir", sample_dir, *TINY, "--evaluate", alone / "best_epoch.bin"]
@@ -107,6 +112,7 @@ def test_two_processes_evaluate_exactly_as_one(script, alone, sample_dir, tmp_pa
         assert path.read_bytes()[128:] == (tmp_path / "two" / path.name).read_bytes()[128:], path  # after the date
 
 
+@pytest.mark.slow
 def test_wrong_input_is_said_once(tmp_path):
     done = torchrun("h36m_transfer.py", "--data-dir", tmp_path, "-c", tmp_path / "out", fails=True)
     assert [line for line in done.stderr.splitlines() if line.startswith("error:")][0].count(str(tmp_path)) == 1
@@ -118,7 +124,7 @@ def test_wrong_input_is_said_once(tmp_path):
 
 def as_process(monkeypatch: pytest.MonkeyPatch, rank: int, count: int) -> None:
     monkeypatch.setattr(processes, "rank", lambda: rank)
-    monkeypatch.setattr(processes, "count", lambda: count)
+    monkeypatch.setattr(processes, "world_size", lambda: count)
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
@@ -130,12 +136,12 @@ def test_every_clip_is_in_one_pass_of_one_process(clips, count, least, device, m
         seen, numbers = [], set()
         for rank in range(count):
             as_process(monkeypatch, rank, count)
-            parts = processes.passes(clips, least, values, torch.device(device))
+            parts = processes.micro_batches(clips, least, values, torch.device(device))
             numbers.add(len(parts))
             taken = [list(range(clips)[part]) for part in parts]
             if device == "cpu":
                 assert all(len(part) * values <= max(values, processes.PASS_VALUES) for part in taken)
-            assert sum(taken, []) == list(range(clips)[processes.own()])
+            assert sum(taken, []) == list(range(clips)[processes.shard()])
             seen += sum(taken, [])
         assert sorted(seen) == list(range(clips))
         assert len(numbers) == 1  # as many passes in each: they exchange gradients after the last

@@ -1,14 +1,15 @@
 """Which way is up in a video, from the predicted people alone: along their bodies, and across the floor they tread."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch.nn import functional as F
 
-from ..datasets.video import Sequence
+from ..datasets.video import Video
 from ..geometry.skeleton import H36M_17
 from ..model.lifter import Lifter
-from ..reprojection.bones import apparent_bone_lengths, bone_ratios, look
+from ..reprojection.bones import apparent_bone_lengths, bone_ratios, lift_some
 from ..reprojection.refinement import Refinement
 from ..reprojection.root import solve_root
 
@@ -49,13 +50,13 @@ def mean_upright(pose: torch.Tensor) -> torch.Tensor:
     return F.normalize(bodies.median(0).values, dim=0)
 
 
-def find_up(lifter: Lifter, sequences: list[Sequence], refinement: Refinement) -> torch.Tensor:
+def find_up(lifter: Lifter, videos: Sequence[Video], refinement: Refinement) -> torch.Tensor:
     """Up (3,), camera axes, in videos of one person by one camera that stands still. Labels are not read.
 
     Args:
-        sequences: at the lifter's frame rate. refinement: sets the person's bones; depths need them.
+        videos: at the lifter's frame rate. refinement: sets the person's bones; depths need them.
     """
-    rays, pose, root = look(lifter, sequences)
+    rays, pose, root = lift_some(lifter, videos)
     bones = refinement.bones
     ratios = bone_ratios(apparent_bone_lengths(rays, pose, root), bones.apparent)
     pose = refinement(pose, rays, bones.lengths * ratios)
@@ -65,12 +66,12 @@ def find_up(lifter: Lifter, sequences: list[Sequence], refinement: Refinement) -
     return floor_normal(feet[torch.arange(len(feet)), lower], up)
 
 
-def with_up(lifter: Lifter, sequences: list[Sequence], downsample: int, refinement: Refinement) -> list[Sequence]:
-    """The sequences, each with the direction `find_up` finds in all videos of its person and camera."""
+def with_up(lifter: Lifter, videos: Sequence[Video], downsample: int, refinement: Refinement) -> list[Video]:
+    """The videos, each with the direction `find_up` finds in all videos of its person and camera."""
     found: dict[tuple[str, str], torch.Tensor] = {}
-    for s in sequences:
-        key = (s.subject, s.camera)
+    for v in videos:
+        key = (v.subject, v.camera)
         if key not in found:
-            alike = [o.downsampled(downsample) for o in sequences if (o.subject, o.camera) == key]
+            alike = [o.downsampled(downsample) for o in videos if (o.subject, o.camera) == key]
             found[key] = find_up(lifter, alike, refinement)
-    return [replace(s, up=found[s.subject, s.camera]) for s in sequences]
+    return [replace(v, up=found[v.subject, v.camera]) for v in videos]

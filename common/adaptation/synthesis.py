@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional as F
 
-from ..datasets.clips import Batch
+from ..datasets.clips import Batch, LabelledBatch
 from ..geometry.camera import project, rotation_about, rotation_between, undistort
 from ..geometry.skeleton import H36M_17
 from ..reprojection.bones import scale_bones
@@ -69,8 +69,9 @@ class Synthesis:
     """How source clips are made to look like the target, see `synthesise`.
 
     Attributes:
-        noise: the target detector's noise over the source detector's, see `noise_factor`.
-        move: take the target's position and camera, and tilt the view a little; False keeps the source's own.
+        noise: the target detector's noise over the source detector's, see `KeypointNoise`.
+        move: take the target's position and camera, and tilt the scene so that its floor lies as the target's does,
+            give or take a little; False keeps the source's own.
         yaw: radians; the person is seen from up to so far to either side. 0 keeps the source's view.
     """
 
@@ -79,7 +80,9 @@ class Synthesis:
     yaw: float = math.pi
 
 
-def synthesise(source: Batch, target: Batch, ratios: torch.Tensor, how: Synthesis, generator: torch.Generator) -> Batch:
+def synthesise(
+    source: LabelledBatch, target: Batch, ratios: torch.Tensor, how: Synthesis, generator: torch.Generator
+) -> LabelledBatch:
     """Source clips with the target's bones, seen from other sides, and, where cameras differ, from the target's.
 
     The source detector's own error on a clip is added to the new keypoints, scaled with the person's image and by
@@ -89,11 +92,17 @@ def synthesise(source: Batch, target: Batch, ratios: torch.Tensor, how: Synthesi
         source: labelled clips that know which way is up. target: as many clips; only their keypoints and intrinsics
             are read.
         ratios: (B, J) bone ratios of each target clip's person.
+
+    Raises:
+        ValueError: the source does not know which way is up.
     """
+    if source.up is None:
+        raise ValueError("source clips must know which way is up")
     pose = scale_bones(source.pose, jitter_ratios(ratios, generator)[:, None])
     seen = project(source.pose + source.trajectory[..., None, :], source.intrinsics)
     tilted = target.up if how.move and target.up is not None else source.up
-    rotation = turns(source.up, tilted, how.yaw, PITCH if how.move else 0.0, generator)[:, None]  # (B, 1, 3, 3)
+    rotation = view_rotations(source.up, tilted, how.yaw, PITCH if how.move else 0.0, generator)
+    rotation = rotation[:, None]  # (B, 1, 3, 3)
     pose = pose @ rotation.mT
     if how.move:
         intrinsics = target.intrinsics
@@ -105,10 +114,19 @@ def synthesise(source: Batch, target: Batch, ratios: torch.Tensor, how: Synthesi
     scale = box_size(clean) / box_size(seen) * how.noise
     error = (source.keypoints - seen) * scale[..., None, None]
     up = (source.up[:, None] @ rotation[:, 0].mT)[:, 0]
-    return Batch(clean + error, intrinsics, pose, trajectory, source.subjects, up)
+    return LabelledBatch(
+        keypoints=clean + error,
+        intrinsics=intrinsics,
+        subjects=source.subjects,
+        up=up,
+        pose=pose,
+        trajectory=trajectory,
+    )
 
 
-def turns(up: torch.Tensor, new_up: torch.Tensor, yaw: float, pitch: float, generator: torch.Generator) -> torch.Tensor:
+def view_rotations(
+    up: torch.Tensor, new_up: torch.Tensor, yaw: float, pitch: float, generator: torch.Generator
+) -> torch.Tensor:
     """Random rotations (B, 3, 3) of a scene as if its camera went round it, and then was tilted.
 
     Args:

@@ -1,6 +1,8 @@
 """The teacher: the moving average of the student, and the pseudo-labels it draws (METHOD 6)."""
 
 import copy
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -11,7 +13,7 @@ from ..model.lifter import Lifter
 from ..reprojection.bones import rebone
 from ..reprojection.jpma import j_agg
 from ..reprojection.refinement import Refinement
-from ..reprojection.root import NEAREST_ROOT, estimate_root, solve_root
+from ..reprojection.root import estimate_root, ray_distance, solve_root
 from ..tensors import to_device
 
 REPROJECTION_SCALE = 0.02  # normalised screen coordinates, about 10 px of a 1000 px image
@@ -28,6 +30,15 @@ class Teacher:
         self.lifter = copy.deepcopy(student).eval().requires_grad_(False)
         self.decay = decay
         self.updates = 0
+
+    def state(self) -> dict[str, Any]:
+        """What `load_state` takes, for a checkpoint."""
+        return {"teacher": self.lifter.denoiser.state_dict(), "teacher_updates": self.updates}
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from where `state` was asked for."""
+        self.lifter.denoiser.load_state_dict(state["teacher"])
+        self.updates = state["teacher_updates"]
 
     @torch.no_grad()
     def update(self, student: Lifter) -> None:
@@ -62,7 +73,7 @@ def pseudo_label(
     """
     clips, frames, joints, _ = target.keypoints.shape
     noise = torch.randn(clips, num_proposals, frames, joints, 3, generator=generator, device=generator.device)
-    mine = processes.own()
+    mine = processes.shard()
     keypoints, intrinsics, lengths = target.keypoints[mine], target.intrinsics[mine], lengths[mine]
     noise = to_device(noise[mine], keypoints.device)
     hypotheses = lifter.sample(keypoints, num_proposals, 1, flip=True, noise=[noise], intrinsics=intrinsics)[:, 0]
@@ -75,8 +86,8 @@ def pseudo_label(
     placed = pose + solve_root(pose, rays)[..., None, :]
     errors = (project(placed, intrinsics) - keypoints).norm(dim=-1)
     spread = (hypotheses - hypotheses.mean(1, keepdim=True)).norm(dim=-1).mean(1)  # (B, T, J)
-    belief = torch.exp(-errors / REPROJECTION_SCALE - spread / SPREAD_SCALE)
-    return processes.joined(pose, clips), processes.joined(belief, clips)
+    confidence = torch.exp(-errors / REPROJECTION_SCALE - spread / SPREAD_SCALE)
+    return processes.all_gather(pose, clips), processes.all_gather(confidence, clips)
 
 
 def ray_errors(pose: torch.Tensor, keypoints: torch.Tensor, intrinsics: torch.Tensor) -> torch.Tensor:
@@ -86,4 +97,4 @@ def ray_errors(pose: torch.Tensor, keypoints: torch.Tensor, intrinsics: torch.Te
     """
     rays = undistort(keypoints, intrinsics)
     placed = pose + solve_root(pose, rays).detach()[..., None, :]
-    return (placed[..., :2] / placed[..., 2:].clamp_min(NEAREST_ROOT) - rays).norm(dim=-1)
+    return ray_distance(placed, rays)

@@ -15,7 +15,6 @@ from .npz import entry_names, read_object
 _SENSOR = 10.0  # mm, the sensor width that the focal lengths and centre shifts below refer to
 _STUDIO = ("TS1", "TS2", "TS3", "TS4")
 _OUTDOOR = ("TS5", "TS6")
-_NO_DISTORTION = (0.0,) * 5
 TEST_SEQUENCES = _STUDIO + _OUTDOOR
 TRAIN_SIZE = 2048  # pixels, width and height of the training videos
 LARGEST_MISFIT = 20.0  # pixels between 2D and projected 3D that lens distortion and rounding can explain
@@ -30,7 +29,7 @@ def test_cameras() -> dict[str, Camera]:
     return {name: _studio(name) for name in _STUDIO} | {name: _outdoor(name) for name in _OUTDOOR}
 
 
-test_cameras.__test__ = False  # pytest would take it for a test by its name
+test_cameras.__test__ = False  # type: ignore[attr-defined]  # pytest would take it for a test by its name
 
 
 def _studio(name: str) -> Camera:
@@ -38,7 +37,7 @@ def _studio(name: str) -> Camera:
     pixels = width / _SENSOR
     focal = 7.32506 * pixels
     centre = (width / 2 - 0.0322884 * pixels, height / 2 + 0.0929296 * pixels)
-    return Camera(name, width, height, (focal, focal, *centre, *_NO_DISTORTION))
+    return Camera(width, height, focal, centre, name=name)
 
 
 def _outdoor(name: str) -> Camera:
@@ -46,7 +45,7 @@ def _outdoor(name: str) -> Camera:
     pixels = width / _SENSOR
     focal = 8.770747185 * pixels
     centre = (width / 2 - 0.104908645 * pixels, height / 2 + 0.104899704 * pixels)
-    return Camera(name, width, height, (focal, focal * aspect, *centre, *_NO_DISTORTION))
+    return Camera(width, height, (focal, focal * aspect), centre, name=name)
 
 
 @dataclass
@@ -89,7 +88,7 @@ class TrainingCameras:
             self.misfits.append(misfit)
         else:
             intrinsics = self._given
-        return Camera(name, TRAIN_SIZE, TRAIN_SIZE, (*intrinsics, *_NO_DISTORTION))
+        return Camera(TRAIN_SIZE, TRAIN_SIZE, intrinsics[:2], intrinsics[2:], name=name)
 
     def summary(self) -> str:
         """One line that says which intrinsics were used."""
@@ -122,16 +121,17 @@ def _stored_camera(cameras: Any, name: str, where: str) -> Camera:
         )
     entry = cameras[name]
     try:
-        intrinsics = tuple(float(value) for value in entry["intrinsics"])
+        fx, fy, cx, cy, k1, k2, k3, p1, p2 = intrinsics = [float(value) for value in entry["intrinsics"]]
         width, height = int(entry["width"]), int(entry["height"])
+        good = all(map(math.isfinite, intrinsics)) and min(fx, fy, width, height) > 0
     except (KeyError, TypeError, ValueError, OverflowError):
-        intrinsics, width, height = (), 0, 0
-    if len(intrinsics) != 9 or not all(map(math.isfinite, intrinsics)) or min(*intrinsics[:2], width, height) <= 0:
+        good = False
+    if not good:
         raise InputError(
             f"{where}: expected its entry in 'cameras' to have width, height and nine intrinsics (fx fy cx cy k1 k2 k3 "
             "p1 p2, pixels), found something else; prepare the file again, or give --target-intrinsics estimate"
         )
-    return Camera(name, width, height, intrinsics)
+    return Camera(width, height, (fx, fy), (cx, cy), (k1, k2, k3, p1, p2), name)
 
 
 def parse_intrinsics(text: str) -> tuple[float, float, float, float]:

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from ..geometry.camera import Camera
+from ..units import MILLIMETRES
 
 
 @functools.cache
@@ -25,14 +26,11 @@ def h36m_cameras(subject: str) -> list[Camera]:
             name=inner["id"],
             width=inner["res_w"],
             height=inner["res_h"],
-            intrinsics=(
-                *inner["focal_length"],
-                *inner["center"],
-                *inner["radial_distortion"],
-                *inner["tangential_distortion"],
-            ),
+            focal=tuple(inner["focal_length"]),
+            centre=tuple(inner["center"]),
+            distortion=(*inner["radial_distortion"], *inner["tangential_distortion"]),
             orientation=tuple(outer["orientation"]),
-            translation=tuple(millimetres / 1000 for millimetres in outer["translation"]),
+            translation=tuple(millimetres / MILLIMETRES for millimetres in outer["translation"]),
         )
         for inner, outer in zip(calibration["intrinsics"], calibration["extrinsics"][subject])
     ]

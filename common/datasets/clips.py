@@ -1,123 +1,144 @@
-"""Batches of clips drawn from sequences."""
+"""Batches of clips drawn from videos."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Generic, TypeVar, overload
 
 import torch
 
 from ..geometry.camera import mirror_intrinsics
 from ..geometry.skeleton import mirror
 from ..tensors import to_device
-from .video import Sequence
+from .video import LabelledVideo, Video
 from .windows import window_indices
 
+AnyBatch = TypeVar("AnyBatch", bound="Batch")
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Clips of T frames. `pose` and `trajectory` are None when the sequences carry no labels.
+    """Clips of T frames.
 
     Attributes:
-        keypoints: (B, T, 17, 2). intrinsics: (B, 9). pose: (B, T, 17, 3). trajectory: (B, T, 3).
+        keypoints: (B, T, 17, 2). intrinsics: (B, 9).
         subjects: the person in each clip.
-        up: (B, 3) against gravity, camera axes; None when some sequence does not know it.
+        up: (B, 3) against gravity, camera axes; None when some video does not know it.
     """
 
     keypoints: torch.Tensor
     intrinsics: torch.Tensor
-    pose: torch.Tensor | None
-    trajectory: torch.Tensor | None
     subjects: list[str]
     up: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.keypoints)
 
-    def to(self, device: torch.device) -> "Batch":
-        def move(x: torch.Tensor | None) -> torch.Tensor | None:
-            return None if x is None else to_device(x, device)
+    def to(self: AnyBatch, device: torch.device) -> AnyBatch:
+        """The batch on a device, see `to_device`."""
+        moved: dict[str, Any] = {name: to_device(x, device) for name, x in self._tensors().items()}
+        return replace(self, **moved)
 
-        return replace(
-            self,
-            keypoints=move(self.keypoints),
-            intrinsics=move(self.intrinsics),
-            pose=move(self.pose),
-            trajectory=move(self.trajectory),
-            up=move(self.up),
-        )
-
-    def first(self, count: int) -> "Batch":
+    def first(self: AnyBatch, count: int) -> AnyBatch:
         """The first clips."""
-        return Batch(*(None if x is None else x[:count] for x in vars(self).values()))
+        parts: dict[str, Any] = {name: x[:count] for name, x in self._tensors().items()}
+        return replace(self, subjects=self.subjects[:count], **parts)
 
-    def mirrored(self, chosen: torch.Tensor) -> "Batch":
+    def mirrored(self: AnyBatch, chosen: torch.Tensor) -> AnyBatch:
         """The batch with the clips where `chosen` (B,) is true replaced by their mirror image, camera included."""
+        tensors, flipped = self._tensors(), self._mirror_image()
+        picked: dict[str, Any] = {}
+        for name, x in tensors.items():
+            picked[name] = torch.where(chosen.reshape(-1, *[1] * (x.ndim - 1)), flipped[name], x)
+        return replace(self, **picked)
 
-        def swap(x: torch.Tensor | None, flipped: torch.Tensor | None) -> torch.Tensor | None:
-            return None if x is None else torch.where(chosen.reshape(-1, *[1] * (x.ndim - 1)), flipped, x)
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, torch.Tensor)}
 
-        def turned(x: torch.Tensor | None) -> torch.Tensor | None:
-            return None if x is None else x * x.new_tensor([-1, 1, 1])
-
-        return replace(
-            self,
-            keypoints=swap(self.keypoints, mirror(self.keypoints)),
-            intrinsics=swap(self.intrinsics, mirror_intrinsics(self.intrinsics)),
-            pose=swap(self.pose, None if self.pose is None else mirror(self.pose)),
-            trajectory=swap(self.trajectory, turned(self.trajectory)),
-            up=swap(self.up, turned(self.up)),
-        )
+    def _mirror_image(self) -> dict[str, torch.Tensor]:
+        flipped = {"keypoints": mirror(self.keypoints), "intrinsics": mirror_intrinsics(self.intrinsics)}
+        return flipped if self.up is None else flipped | {"up": _flip_x(self.up)}
 
 
-class Clips:
-    """Clips of `frames` frames from a list of sequences, all labelled or all unlabelled.
+@dataclass(frozen=True, kw_only=True)
+class LabelledBatch(Batch):
+    """Clips whose 3D is known.
 
-    An epoch has as many clips as the sequences have windows; each clip starts at a random frame of its sequence and
-    takes every `step`-th frame from there.
+    Attributes:
+        pose: (B, T, 17, 3) metres, relative to the root. trajectory: (B, T, 3) metres, the root.
     """
 
-    def __init__(self, sequences: list[Sequence], frames: int, step: int = 1):
-        if not sequences:
-            raise ValueError("no sequences to draw clips from")
-        if len({s.pose is None for s in sequences}) > 1:
-            raise ValueError("some sequences carry labels and some do not; draw clips from each kind by itself")
-        self.sequences, self.frames, self.step = sequences, frames, step
-        windows = [len(window_indices(-(-len(s) // step), frames)) for s in sequences]
-        self._sequence_of_window = torch.tensor([i for i, count in enumerate(windows) for _ in range(count)])
+    pose: torch.Tensor
+    trajectory: torch.Tensor
+
+    def _mirror_image(self) -> dict[str, torch.Tensor]:
+        return super()._mirror_image() | {"pose": mirror(self.pose), "trajectory": _flip_x(self.trajectory)}
+
+
+def _flip_x(x: torch.Tensor) -> torch.Tensor:
+    return x * x.new_tensor([-1, 1, 1])
+
+
+class Clips(Generic[AnyBatch]):
+    """Clips of `frames` frames: batches with labels from labelled videos, without from others.
+
+    An epoch has as many clips as the videos have windows; each clip starts at a random frame of its video and takes
+    every `step`-th frame from there.
+    """
+
+    @overload
+    def __init__(self: "Clips[LabelledBatch]", videos: Sequence[LabelledVideo], frames: int, step: int = 1) -> None: ...
+
+    @overload
+    def __init__(self: "Clips[Batch]", videos: Sequence[Video], frames: int, step: int = 1) -> None: ...
+
+    def __init__(self, videos: Sequence[Video], frames: int, step: int = 1) -> None:
+        if not videos:
+            raise ValueError("no videos to draw clips from")
+        if len({isinstance(v, LabelledVideo) for v in videos}) > 1:
+            raise ValueError("some videos carry labels and some do not; draw clips from each kind by itself")
+        self.videos, self.frames, self.step = videos, frames, step
+        windows = [len(window_indices(-(-len(v) // step), frames)) for v in videos]
+        self._video_of_window = torch.tensor([i for i, count in enumerate(windows) for _ in range(count)])
 
     def __len__(self) -> int:
-        return len(self._sequence_of_window)
+        return len(self._video_of_window)
 
     def steps(self, batch_size: int) -> int:
         """Batches in an epoch; the last one may be smaller."""
         return -(-len(self) // batch_size)
 
-    def epoch(self, batch_size: int, generator: torch.Generator, flip: bool = False) -> Iterator[Batch]:
+    def epoch(self, batch_size: int, generator: torch.Generator, flip: bool = False) -> Iterator[AnyBatch]:
         """One pass in random order; with `flip` every clip is mirrored with probability 1/2."""
         order = torch.randperm(len(self), generator=generator)
-        for chosen in self._sequence_of_window[order].split(batch_size):
+        for chosen in self._video_of_window[order].split(batch_size):
             yield self._batch(chosen.tolist(), generator, flip)
 
-    def endless(self, batch_size: int, generator: torch.Generator, flip: bool = False) -> Iterator[Batch]:
+    def endless(self, batch_size: int, generator: torch.Generator, flip: bool = False) -> Iterator[AnyBatch]:
         """Random batches, for ever; always `batch_size` clips."""
         while True:
             chosen = torch.randint(len(self), (batch_size,), generator=generator)
-            yield self._batch(self._sequence_of_window[chosen].tolist(), generator, flip)
+            yield self._batch(self._video_of_window[chosen].tolist(), generator, flip)
 
-    def _batch(self, chosen: list[int], generator: torch.Generator, flip: bool) -> Batch:
-        sequences = [self.sequences[i] for i in chosen]
+    def _batch(self, chosen: list[int], generator: torch.Generator, flip: bool) -> AnyBatch:
+        videos = [self.videos[i] for i in chosen]
         span = (self.frames - 1) * self.step + 1
-        latest = torch.tensor([max(len(s) - span, 0) for s in sequences])
+        latest = torch.tensor([max(len(v) - span, 0) for v in videos])
         starts = (torch.rand(len(chosen), generator=generator) * (latest + 1)).long()
         offsets = torch.arange(0, span, self.step)
-        frames = [(start + offsets).clamp(max=len(s) - 1) for start, s in zip(starts.tolist(), sequences)]
-        labelled = sequences[0].pose is not None
+        frames = [(start + offsets).clamp(max=len(v) - 1) for start, v in zip(starts.tolist(), videos)]
 
+        ups = [v.up for v in videos if v.up is not None]
         batch = Batch(
-            keypoints=torch.stack([s.keypoints[f] for s, f in zip(sequences, frames)]),
-            intrinsics=torch.stack([s.intrinsics for s in sequences]),
-            pose=torch.stack([s.pose[f] for s, f in zip(sequences, frames)]) if labelled else None,
-            trajectory=torch.stack([s.trajectory[f] for s, f in zip(sequences, frames)]) if labelled else None,
-            subjects=[s.subject for s in sequences],
-            up=None if any(s.up is None for s in sequences) else torch.stack([s.up for s in sequences]),
+            keypoints=torch.stack([v.keypoints[f] for v, f in zip(videos, frames)]),
+            intrinsics=torch.stack([v.intrinsics for v in videos]),
+            subjects=[v.subject for v in videos],
+            up=torch.stack(ups) if len(ups) == len(videos) else None,
         )
-        return batch.mirrored(torch.rand(len(chosen), generator=generator) < 0.5) if flip else batch
+        labelled = [v for v in videos if isinstance(v, LabelledVideo)]
+        if labelled:
+            batch = LabelledBatch(
+                **vars(batch),
+                pose=torch.stack([v.pose[f] for v, f in zip(labelled, frames)]),
+                trajectory=torch.stack([v.trajectory[f] for v, f in zip(labelled, frames)]),
+            )
+        return batch.mirrored(torch.rand(len(chosen), generator=generator) < 0.5) if flip else batch  # type: ignore[return-value]

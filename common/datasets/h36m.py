@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from collections.abc import Sequence as Many
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from ..geometry.camera import project, world_to_camera
 from ..geometry.skeleton import H36M_17, H36M_32, convert
 from .cameras_h36m import h36m_cameras, h36m_subjects
 from .npz import describe, read_label, read_object, write_npz
-from .video import Sequence
+from .video import Dataset, LabelledVideo
 
 FILE_3D = "data_3d_h36m.npz"
 FILE_2D = "data_2d_h36m_{}.npz"
@@ -28,28 +27,12 @@ LARGEST_PERSON = 10  # metres; anything larger is in another unit
 SMALLEST_PIXELS = 4  # keypoints all nearer to zero than this are not pixels
 
 
-@dataclass
-class H36M:
-    """Human3.6M sequences and where they came from.
-
-    Attributes:
-        sequences: per subject, action by action, the four cameras of an action in turn; labelled.
-        provenance: one line, what the data is.
-        synthetic: True when no person was recorded.
-        files: file name -> SHA-256.
-        notes: one line per video left out, for the user to see.
-    """
-
-    sequences: dict[str, list[Sequence]]
-    provenance: str
-    synthetic: bool
-    files: dict[str, str]
-    notes: list[str] = field(default_factory=list)
-
-
-def load_h36m(data_dir: Path, keypoints: str, subjects: Many[str], actions: Many[str] = ("*",)) -> H36M:
+def load_h36m(
+    data_dir: Path, keypoints: str, subjects: Many[str], actions: Many[str] = ("*",)
+) -> Dataset[LabelledVideo]:
     """Read `data_3d_h36m.npz` and `data_2d_h36m_<keypoints>.npz` (layout: VideoPose3D, DATASETS.md).
 
+    The videos come subject by subject, action by action, the four cameras of an action in turn.
     Both 3D with the 32 joints of the data set and with the 17 that move are understood. 2D longer than the 3D is cut.
 
     Args:
@@ -79,18 +62,19 @@ def load_h36m(data_dir: Path, keypoints: str, subjects: Many[str], actions: Many
             raise InputError(
                 f"{path_3d}: subject {subject} has no camera calibration, expected one of {', '.join(h36m_subjects())}"
             )
-    data = H36M({}, provenance, synthetic, {path.name: sha256(path) for path in (path_3d, path_2d)})
+    files = {path.name: sha256(path) for path in (path_3d, path_2d)}
+    data: Dataset[LabelledVideo] = Dataset([], provenance, synthetic, files)
     chosen = _choose_actions(positions_3d, positions_2d, subjects, actions, path_3d)
     for subject in subjects:
-        data.sequences[subject] = []
+        before = len(data.videos)
         for action in chosen[subject]:
             try:
-                data.sequences[subject] += _load_action(path_3d, path_2d, positions_3d, positions_2d, subject, action)
+                data.videos += _load_action(path_3d, path_2d, positions_3d, positions_2d, subject, action)
             except InputError as error:
                 if (subject, action) != UNRELIABLE:
                     raise
                 data.notes.append(f"left out {subject} {action}, which some releases lack or have damaged: {error}")
-        if not data.sequences[subject]:
+        if len(data.videos) == before:
             raise InputError(f"{path_3d}: subject {subject} has no usable action among {', '.join(actions)}")
     return data
 
@@ -132,7 +116,7 @@ def _check_metadata(metadata: Any, path: Path) -> None:
         raise InputError(f"{path}: metadata says num_joints {joints}, expected {JOINTS} ({H36M_17.name})")
     expected = [H36M_17.left_indices, H36M_17.right_indices]
     try:
-        pairs = set(zip(*symmetry, strict=True))
+        pairs = set(zip(*list(symmetry or ()), strict=True))
     except (TypeError, ValueError):
         pairs = set()
     if pairs != set(zip(*expected)):
@@ -162,7 +146,7 @@ def _choose_actions(
 
 def _load_action(
     path_3d: Path, path_2d: Path, positions_3d: Mapping, positions_2d: Mapping, subject: str, action: str
-) -> list[Sequence]:
+) -> list[LabelledVideo]:
     """The four views of one recording."""
     for path, positions in ((path_3d, positions_3d), (path_2d, positions_2d)):
         if action not in positions[subject]:
@@ -178,12 +162,12 @@ def _load_action(
         lacking = "".join(f"; camera {camera.name} is missing" for camera in cameras[len(views) :])
         raise InputError(f"{where}: expected {len(cameras)} cameras ({names}), found {len(views)}{lacking}")
     world = torch.from_numpy(convert(poses, H36M_17 if poses.shape[1] == JOINTS else H36M_32, H36M_17))
-    sequences = []
+    videos = []
     for view, camera in zip(views, cameras):
         pixels = torch.from_numpy(_check_keypoints(view, len(poses), f"{where}, camera {camera.name}"))
         points = world_to_camera(world, camera)
-        sequences.append(Sequence.labelled(subject, action, camera, points, pixels, camera.up()))
-    return sequences
+        videos.append(LabelledVideo.from_points(subject, action, camera, points, pixels, FRAME_RATE, camera.up()))
+    return videos
 
 
 def _check_poses(poses: Any, where: str) -> np.ndarray:

@@ -19,10 +19,11 @@ from ..units import MILLIMETRES
 from .cameras_3dhp import LARGEST_MISFIT, TEST_SEQUENCES, TrainingCameras, test_cameras
 from .npz import describe, read_label, read_object
 from .plausibility import check_joint_order
-from .video import Sequence
+from .video import Dataset, LabelledVideo
 
 TRAIN_FILE, TEST_FILE = "data_train_3dhp_ori.npz", "data_test_3dhp_ori.npz"
-ACTIVITIES = range(1, 8)  # 3DHP's classes, see `common.scores_3dhp`
+FRAME_RATE = 50.0  # of the studio's videos, which are most
+ACTIVITIES = range(1, 8)  # 3DHP's classes, see `common.evaluation.scores_3dhp`
 JOINTS = len(MPI_3DHP_17.joints)
 UNLABELLED = "MPI-INF-3DHP-layout file without a provenance entry (taken as the user's own)"
 SMALLEST_PERSON, LARGEST_PERSON = 0.3, 4.0  # metres across, as the median over a video
@@ -30,60 +31,29 @@ LARGEST_NUMBER = 1e9  # of any unit; float32 can still square it
 SMALLEST_PIXELS = 4  # keypoints all nearer to zero than this are not pixels
 
 
-@dataclass(frozen=True)
-class TestSequence:
-    """One of TS1 to TS6.
+@dataclass(frozen=True, kw_only=True)
+class TestSequence(LabelledVideo):
+    """One of TS1 to TS6: subject, action and camera are its name. Labels of invalid frames mean nothing.
 
     Attributes:
-        sequence: labelled; subject, action and camera are the sequence's name. Labels of invalid frames mean nothing.
         valid: (F,) bool, the frames that count.
         activity: (F,) int64, 3DHP's classes 1 to 7; None where the file has none.
     """
 
     __test__: ClassVar[bool] = False  # pytest would take it for tests by its name
+    PER_FRAME: ClassVar[tuple[str, ...]] = (*LabelledVideo.PER_FRAME, "valid", "activity")
 
-    sequence: Sequence
     valid: torch.Tensor
-    activity: torch.Tensor | None
+    activity: torch.Tensor | None = None
 
 
-@dataclass
-class MPI3DHP:
-    """The training sequences and where they came from.
+def load_3dhp_train(data_dir: Path, intrinsics: str = "file") -> Dataset[LabelledVideo]:
+    """Read `data_train_3dhp_ori.npz`: recording by recording, its cameras in turn.
 
-    Attributes:
-        train: recording by recording, its cameras in turn; subject "S1", action "Seq1", camera "0".
-        provenance: one line, what the data is.
-        synthetic: True when no person was recorded.
-        files: file name -> SHA-256.
-        intrinsics: one line, which intrinsics were used.
-        notes: one line per doubt about the data, for the user to see.
-    """
-
-    train: list[Sequence]
-    provenance: str
-    synthetic: bool
-    files: dict[str, str]
-    intrinsics: str
-    notes: list[str]
-
-
-@dataclass
-class MPI3DHPTest:
-    """TS1 to TS6; the other attributes as in `MPI3DHP`."""
-
-    test: dict[str, TestSequence]
-    provenance: str
-    synthetic: bool
-    files: dict[str, str]
-    notes: list[str]
-
-
-def load_3dhp_train(data_dir: Path, intrinsics: str = "file") -> MPI3DHP:
-    """Read `data_train_3dhp_ori.npz`.
+    Subject is "S1", action "Seq1", camera "0".
 
     Args:
-        intrinsics: "file", "estimate" or "FX,FY,CX,CY" in pixels, see `common.cameras_3dhp.TrainingCameras`.
+        intrinsics: "file", "estimate" or "FX,FY,CX,CY" in pixels, see `common.datasets.cameras_3dhp.TrainingCameras`.
 
     Raises:
         InputError: the file is missing or is not what the layout says, or its cameras are not to be had.
@@ -100,14 +70,15 @@ def load_3dhp_train(data_dir: Path, intrinsics: str = "file") -> MPI3DHP:
         camera = cameras.camera(recording, camera_name, points, pixels)
         _check_pixels(pixels, camera, where)
         subject, action = recording.split()
-        points, pixels = torch.from_numpy(points), torch.from_numpy(pixels)
-        train.append(Sequence.labelled(subject, action, camera, points, pixels))
+        both = torch.from_numpy(points), torch.from_numpy(pixels)
+        train.append(LabelledVideo.from_points(subject, action, camera, *both, FRAME_RATE))
         doubts.look_at(train[-1], valid, f"{recording}, camera {camera_name}")
-    return MPI3DHP(train, provenance, synthetic, {path.name: sha256(path)}, cameras.summary(), doubts.notes())
+    notes = [cameras.summary(), *doubts.notes()]
+    return Dataset(train, provenance, synthetic, {path.name: sha256(path)}, notes)
 
 
-def load_3dhp_test(data_dir: Path) -> MPI3DHPTest:
-    """Read `data_test_3dhp_ori.npz`. The cameras are the data set's own, see `common.cameras_3dhp.test_cameras`.
+def load_3dhp_test(data_dir: Path) -> Dataset[TestSequence]:
+    """Read `data_test_3dhp_ori.npz`. The cameras are the data set's own, see `cameras_3dhp.test_cameras`.
 
     Labels of invalid frames are not judged; frames of them that hold NaN or infinity are set to zero.
 
@@ -124,7 +95,7 @@ def load_3dhp_test(data_dir: Path) -> MPI3DHPTest:
             f"{path}: expected 'data' to hold {', '.join(TEST_SEQUENCES)}; {', '.join(missing)} missing, found "
             f"{', '.join(map(str, found)) or 'none'}; prepare the file from all six test sequences"
         )
-    test = {}
+    test: list[TestSequence] = []
     for name, camera in test_cameras().items():
         where = f"{path}: {name}"
         points, pixels = _read_3d(data[name], where), _read_2d(data[name], where)
@@ -137,11 +108,11 @@ def load_3dhp_test(data_dir: Path) -> MPI3DHPTest:
         activity = None
         if "activity" in data[name]:
             activity = torch.from_numpy(_read_flags(data[name], "activity", len(points), ACTIVITIES, where))
-        points, pixels = torch.from_numpy(points), torch.from_numpy(pixels)
-        sequence = Sequence.labelled(name, name, camera, points, pixels)
-        test[name] = TestSequence(sequence, torch.from_numpy(valid), activity)
-        doubts.look_at(test[name].sequence, valid, name)
-    return MPI3DHPTest(test, provenance, synthetic, {path.name: sha256(path)}, doubts.notes())
+        both = torch.from_numpy(points), torch.from_numpy(pixels)
+        video = LabelledVideo.from_points(name, name, camera, *both, FRAME_RATE)
+        test.append(TestSequence(**vars(video), valid=torch.from_numpy(valid), activity=activity))
+        doubts.look_at(video, valid, name)
+    return Dataset(test, provenance, synthetic, {path.name: sha256(path)}, doubts.notes())
 
 
 def _find_file(data_dir: Path, name: str) -> Path:
@@ -237,7 +208,7 @@ def _check_labels(points: np.ndarray, valid: np.ndarray, where: str) -> None:
             f"{where}: data_3d is {size * MILLIMETRES:.3g} across, expected a person in millimetres, "
             f"{SMALLEST_PERSON * MILLIMETRES:.0f} to {LARGEST_PERSON * MILLIMETRES:.0f}{hint}"
         )
-    behind = (judged[..., 2] <= 0).any(1)
+    behind = np.any(judged[..., 2] <= 0, axis=1)
     if behind.any():
         raise InputError(
             f"{where}: data_3d has joints at or behind the camera in {behind.sum()} of {len(behind)} frames, the first "
@@ -269,16 +240,16 @@ class _Doubts:
     order: list[str] = field(default_factory=list)
     misfit: list[str] = field(default_factory=list)
 
-    def look_at(self, sequence: Sequence, valid: np.ndarray, where: str) -> None:
+    def look_at(self, video: LabelledVideo, valid: np.ndarray, where: str) -> None:
         self.videos += 1
-        pose, trajectory = sequence.pose[valid], sequence.trajectory[valid]
+        pose, trajectory = video.pose[valid], video.trajectory[valid]
         warning = check_joint_order(pose)
         if warning:
             as_read = convert(pose, H36M_17, MPI_3DHP_17)  # the file's joints, whatever they are
             other = check_joint_order(as_read) is None
             self.order.append(f"{where}: {warning}{f'; it looks like {H36M_17.name} order' if other else ''}")
-        projected = project(pose + trajectory[:, None], sequence.intrinsics)
-        distance = (projected - sequence.keypoints[valid]).norm(dim=-1).median().item() * sequence.width / 2
+        projected = project(pose + trajectory[:, None], video.intrinsics)
+        distance = (projected - video.keypoints[valid]).norm(dim=-1).median().item() * video.width / 2
         if distance > LARGEST_MISFIT:
             self.misfit.append(f"{where}: the 2D lies {distance:.0f} px (median) from the projected 3D")
 

@@ -134,7 +134,7 @@ def write_npz(path: Path, **entries: Any) -> None:
         else:
             arrays[key] = np.asarray(_canonical(value))
     with atomic_write(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_label(path: Path, unlabelled: str) -> tuple[str, bool]:

@@ -8,7 +8,7 @@ that not even numpy's own constructors see what the file says.
 import pickle
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -57,7 +57,8 @@ class _Array:
 
     def __setstate__(self, state: tuple) -> None:
         _, self.shape, stand_in, fortran, self.data = state
-        self.dtype, self.order = stand_in.dtype, "F" if fortran else "C"
+        self.dtype = stand_in.dtype
+        self.order: Literal["C", "F"] = "F" if fortran else "C"
 
     def numbers(self) -> np.ndarray:
         """The array, in the machine's byte order. Not for arrays of objects."""

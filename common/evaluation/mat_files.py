@@ -1,7 +1,7 @@
 """The .mat files that MATLAB and Octave share with this project: predictions on 3DHP's test sequences, and labels."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,21 @@ from ..units import MILLIMETRES
 from .scores_3dhp import official_pose
 
 _HEADER = b"MATLAB 5.0 MAT-file, written by PoSynDA".ljust(116)
+
+
+def write_results(
+    folder: Path, predictions: Mapping[str, Mapping[str, torch.Tensor]], result: str, test: Sequence[TestSequence]
+) -> None:
+    """Write a model's predictions, a file per aggregation and the result's once more as `inference_data.mat`, and the
+    labels they are scored against.
+
+    Args:
+        predictions: per aggregation and test sequence, see `write_inference`. result: one of the aggregations.
+    """
+    for aggregation, poses in predictions.items():
+        write_inference(folder / f"inference_data_{aggregation}.mat", poses)
+    write_inference(folder / "inference_data.mat", predictions[result])
+    write_annotations(folder / "test_annotations.mat", test)
 
 
 def write_inference(path: Path, predictions: Mapping[str, torch.Tensor]) -> None:
@@ -42,28 +57,28 @@ def write_expected_errors(path: Path, spreads: Mapping[str, torch.Tensor], scale
 
     Args:
         path: gets a variable per test sequence, double (17, F) mm, 3DHP-17 order.
-        spreads: per test sequence (F, 17) metres, Human3.6M-17 order, see `common.uncertainty`.
+        spreads: per test sequence (F, 17) metres, Human3.6M-17 order, see `common.reprojection.lifting.spread`.
         scale: expected error over spread.
     """
     errors = {name: convert(scale * s.double()[..., None], H36M_17, MPI_3DHP_17)[..., 0] for name, s in spreads.items()}
     _write(path, {name: error.numpy().T * MILLIMETRES for name, error in errors.items()})
 
 
-def write_annotations(path: Path, test: Mapping[str, TestSequence]) -> None:
+def write_annotations(path: Path, test: Sequence[TestSequence]) -> None:
     """Write the test labels for `run_3dhp_eval.m`, all of the file or nothing.
 
     A struct per test sequence with the official files' names and shapes: `annot3` (3, 17, 1, F) mm, here relative to
     the pelvis, 3DHP-17 order; `valid_frame` (F, 1); `activity_annotation` (F, 1) where the labels have it.
     """
     variables = {}
-    for name, labelled in test.items():
+    for video in test:
         fields = {
-            "annot3": official_pose(labelled.sequence.pose).transpose(2, 1, 0)[:, :, None],
-            "valid_frame": labelled.valid.cpu().double().numpy()[:, None],
+            "annot3": official_pose(video.pose).transpose(2, 1, 0)[:, :, None],
+            "valid_frame": video.valid.cpu().double().numpy()[:, None],
         }
-        if labelled.activity is not None:
-            fields["activity_annotation"] = labelled.activity.cpu().double().numpy()[:, None]
-        variables[name] = fields
+        if video.activity is not None:
+            fields["activity_annotation"] = video.activity.cpu().double().numpy()[:, None]
+        variables[video.subject] = fields
     _write(path, variables)
 
 

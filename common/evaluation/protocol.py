@@ -1,13 +1,14 @@
-"""One evaluation for every dataset: hypotheses for whole sequences, joined by each aggregation, scored per frame."""
+"""One evaluation for every dataset: hypotheses for whole videos, joined by each aggregation, scored per frame."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 from .. import processes
-from ..datasets.video import Sequence
-from ..model.inference import Sampling, hypothesise
+from ..datasets.video import LabelledVideo
+from ..model.inference import Sampling, draw_hypotheses
 from ..model.lifter import Lifter
 from ..reprojection.jpma import aggregate
 from ..reprojection.refinement import Refinement
@@ -27,7 +28,7 @@ class Scores:
     by_step: list[list[float]] = field(default_factory=list)  # J-Agg MPJPE of every diffusion step, per video
 
     def add(
-        self, video: tuple[str, str], frames: int, by_step: list[float], errors: dict[str, tuple[float, ...]]
+        self, video: tuple[str, str], frames: int, by_step: list[float], errors: Mapping[str, tuple[float, ...]]
     ) -> None:
         """One more video; `errors` per aggregation in the order of `METRICS`."""
         self.videos.append(video)
@@ -37,6 +38,10 @@ class Scores:
             found = self.errors.setdefault(aggregation, {metric: [] for metric in METRICS})
             for metric, value in zip(METRICS, values):
                 found[metric].append(value)
+
+    def all_frames(self, aggregation: str, metric: str = "mpjpe_mm") -> float:
+        """The mean over all frames."""
+        return float(np.average(np.array(self.errors[aggregation][metric]), weights=np.array(self.frames)))
 
     def summary(self, aggregation: str, metric: str) -> dict[str, float | dict[str, float]]:
         """Means: over the actions ("overall", as papers print it), over all frames, per action, per subject."""
@@ -53,44 +58,49 @@ class Scores:
         by_action = dict(sorted(per(actions).items()))
         return {
             "overall": float(np.mean(list(by_action.values()))),
-            "all_frames": float(np.average(values, weights=frames)),
+            "all_frames": self.all_frames(aggregation, metric),
             "by_action": by_action,
             "by_subject": per(subjects),
         }
 
 
 def evaluate(
-    lifter: Lifter, sequences: list[Sequence], sampling: Sampling, root: str, refinement: Refinement | None = None
+    lifter: Lifter,
+    videos: Sequence[LabelledVideo],
+    sampling: Sampling,
+    root: str,
+    refinement: Refinement | None = None,
 ) -> Scores:
-    """Score a lifter on labelled sequences. Errors are those of the last diffusion step unless said.
+    """Score a lifter on labelled videos. Errors are those of the last diffusion step unless said.
 
-    P-Best is the best hypothesis per clip of T frames. A refinement measures the people's bones in these very
-    sequences, from the 2D. Several processes share the sequences, and each gets the scores of all.
+    P-Best is the best hypothesis per clip of T frames. A refinement measures the people's bones in these very videos,
+    from the 2D. Several processes share the videos, and each gets the scores of all.
     """
     lifter.eval()
-    lengths = refinement.lengths(lifter, sequences) if refinement else {}
+    lengths = refinement.lengths(lifter, videos) if refinement else {}
     mine = []
-    for sequence, hypotheses in hypothesise(lifter, sequences[processes.own()], sampling):
-        person = lengths.get(sequence.subject)
-        steps = [aggregate(step, sequence, root, refinement, person)[0] for step in hypotheses.unbind(1)]
-        by_step = [_mm(joint_errors(poses["J_Agg"], sequence.pose)) for poses in steps]
-        errors = {name: pose_errors(pose, sequence.pose) for name, pose in steps[-1].items()}
-        mine.append(((sequence.subject, sequence.action), len(sequence), by_step, errors))
+    for video, hypotheses in draw_hypotheses(lifter, videos[processes.shard()], sampling):
+        person = lengths.get(video.subject)
+        steps = [aggregate(step, video, root, refinement, person)[0] for step in hypotheses.unbind(1)]
+        by_step = [mean_mm(joint_errors(poses["J_Agg"], video.pose)) for poses in steps]
+        errors = {name: pose_errors(pose, video.pose) for name, pose in steps[-1].items()}
+        mine.append(((video.subject, video.action), len(video), by_step, errors))
     scores = Scores()
-    for found in processes.gathered(mine):
+    for found in processes.all_gather_items(mine):
         scores.add(*found)
     return scores
 
 
 def pose_errors(predicted: torch.Tensor, target: torch.Tensor) -> tuple[float, float, float, float]:
-    """MPJPE, P-MPJPE, N-MPJPE and MPJVE of a sequence (F, J, 3), metres in, mm out, in the order of `METRICS`."""
+    """MPJPE, P-MPJPE, N-MPJPE and MPJVE of a video (F, J, 3), metres in, mm out, in the order of `METRICS`."""
     return (
-        _mm(joint_errors(predicted, target)),
-        _mm(joint_errors(procrustes(predicted, target), target)),
-        _mm(joint_errors(rescaled(predicted, target), target)),
-        _mm(velocity_errors(predicted, target)) if len(target) > 1 else 0.0,
+        mean_mm(joint_errors(predicted, target)),
+        mean_mm(joint_errors(procrustes(predicted, target), target)),
+        mean_mm(joint_errors(rescaled(predicted, target), target)),
+        mean_mm(velocity_errors(predicted, target)) if len(target) > 1 else 0.0,
     )
 
 
-def _mm(errors: torch.Tensor) -> float:
+def mean_mm(errors: torch.Tensor) -> float:
+    """The mean of errors in metres, millimetres."""
     return errors.double().mean().item() * MILLIMETRES

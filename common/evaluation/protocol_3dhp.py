@@ -1,5 +1,6 @@
 """Predictions for every frame of 3DHP's test sequences, and their scores on the valid ones."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -7,14 +8,13 @@ import torch
 from .. import processes
 from ..datasets.mpi_3dhp import TestSequence
 from ..datasets.windows import stitch
-from ..model.inference import Sampling, hypothesise
+from ..model.inference import Sampling, draw_hypotheses
 from ..model.lifter import Lifter
 from ..reprojection.jpma import aggregate
 from ..reprojection.lifting import spread
 from ..reprojection.refinement import Refinement
-from ..units import MILLIMETRES
 from .metrics import joint_errors, velocity_errors
-from .protocol import Scores, pose_errors
+from .protocol import Scores, mean_mm, pose_errors
 from .scores_3dhp import official_errors, score_3dhp
 
 
@@ -24,9 +24,9 @@ class Evaluation3DHP:
 
     Attributes:
         predictions: per aggregation and sequence (F, K, 17, 3) metres, root-relative, Human3.6M-17 order.
-        spreads: per sequence (F, 17) metres, of the last step's hypotheses, see `common.uncertainty`.
+        spreads: per sequence (F, 17) metres, of the last step's hypotheses, see `common.reprojection.lifting`.
         scores: as for Human3.6M, valid frames only; a sequence counts as an action.
-        official: per aggregation the scores of `common.scores_3dhp`, last diffusion step.
+        official: per aggregation the scores of `common.evaluation.scores_3dhp`, last diffusion step.
     """
 
     predictions: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
@@ -37,7 +37,7 @@ class Evaluation3DHP:
 
 def evaluate_3dhp(
     lifter: Lifter,
-    test: dict[str, TestSequence],
+    test: Sequence[TestSequence],
     sampling: Sampling,
     root: str,
     downsample: int = 1,
@@ -54,21 +54,17 @@ def evaluate_3dhp(
     """
     lifter.eval()
     result = Evaluation3DHP()
-    mine = [
-        _predict(lifter, entry, sampling, root, downsample, refinement)
-        for entry in list(test.values())[processes.own()]
-    ]
-    for (name, entry), (poses, result.spreads[name]) in zip(test.items(), processes.gathered(mine)):
+    mine = [_predict(lifter, video, sampling, root, downsample, refinement) for video in test[processes.shard()]]
+    for video, (poses, result.spreads[video.subject]) in zip(test, processes.all_gather_items(mine)):
         for aggregation, pose in poses.items():
-            result.predictions.setdefault(aggregation, {})[name] = pose
-        _score(result, name, entry)
-    activities = None
-    if all(entry.activity is not None for entry in test.values()):
-        activities = {name: entry.activity[entry.valid].numpy() for name, entry in test.items()}
+            result.predictions.setdefault(aggregation, {})[video.subject] = pose
+        _score(result, video)
+    known = {video.subject: video.activity[video.valid].numpy() for video in test if video.activity is not None}
+    activities = known if len(known) == len(test) else None
     for aggregation, poses in result.predictions.items():
         errors = {
-            name: official_errors(poses[name][entry.valid, -1], entry.sequence.pose[entry.valid])
-            for name, entry in test.items()
+            video.subject: official_errors(poses[video.subject][video.valid, -1], video.pose[video.valid])
+            for video in test
         }
         result.official[aggregation] = score_3dhp(errors, activities)
     return result
@@ -76,35 +72,35 @@ def evaluate_3dhp(
 
 def _predict(
     lifter: Lifter,
-    entry: TestSequence,
+    video: TestSequence,
     sampling: Sampling,
     root: str,
     downsample: int,
     refinement: Refinement | None,
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
     """Per aggregation (F, K, 17, 3), and the spread (F, 17)."""
-    length, steps = len(entry.sequence), sampling.sampling_timesteps
+    length, steps = len(video), sampling.sampling_timesteps
     poses: dict[str, torch.Tensor] = {}
-    spreads = torch.empty(length, entry.sequence.keypoints.shape[1])
-    phases = [entry.sequence.downsampled(downsample, phase) for phase in range(min(downsample, length))]
-    lengths = refinement.lengths(lifter, phases)[entry.sequence.subject] if refinement else None
-    for phase, (sequence, hypotheses) in enumerate(hypothesise(lifter, phases, sampling)):
+    spreads = torch.empty(length, video.keypoints.shape[1])
+    phases = [video.downsampled(downsample, phase) for phase in range(min(downsample, length))]
+    lengths = refinement.lengths(lifter, phases)[video.subject] if refinement else None
+    for phase, (part, hypotheses) in enumerate(draw_hypotheses(lifter, phases, sampling)):
         for step in range(steps):
-            for name, pose in aggregate(hypotheses[:, step], sequence, root, refinement, lengths)[0].items():
+            for name, pose in aggregate(hypotheses[:, step], part, root, refinement, lengths)[0].items():
                 whole = poses.setdefault(name, torch.empty(length, steps, *pose.shape[1:]))
                 whole[phase::downsample, step] = pose
-        spreads[phase::downsample] = stitch(spread(hypotheses[:, -1]), len(sequence))
+        spreads[phase::downsample] = stitch(spread(hypotheses[:, -1]), len(part))
     return poses, spreads
 
 
-def _score(result: Evaluation3DHP, name: str, entry: TestSequence) -> None:
-    valid, target = entry.valid, entry.sequence.pose
+def _score(result: Evaluation3DHP, video: TestSequence) -> None:
+    name, valid, target = video.subject, video.valid, video.pose
     together = valid[1:] & valid[:-1]
     steps = result.predictions["J_Agg"][name].unbind(1)
-    by_step = [joint_errors(step[valid], target[valid]).double().mean().item() * MILLIMETRES for step in steps]
+    by_step = [mean_mm(joint_errors(step[valid], target[valid])) for step in steps]
     errors = {}
     for aggregation, poses in result.predictions.items():
         pose = poses[name][:, -1]
-        velocity = velocity_errors(pose, target)[together].double().mean().item() * MILLIMETRES
+        velocity = mean_mm(velocity_errors(pose, target)[together])
         errors[aggregation] = (*pose_errors(pose[valid], target[valid])[:-1], velocity)
     result.scores.add((name, name), int(valid.sum()), by_step, errors)

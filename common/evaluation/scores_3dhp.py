@@ -1,6 +1,6 @@
 """The official MPI-INF-3DHP scores: MPJPE, PCK and AUC by joint group, per test sequence, per activity and overall.
 
-`run_3dhp_eval.m` computes and prints the same from the files that `common.inference_mat` writes.
+`run_3dhp_eval.m` computes and prints the same from the files that `common.evaluation.mat_files` writes.
 """
 
 from collections.abc import Mapping

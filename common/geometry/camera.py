@@ -1,4 +1,4 @@
-"""Camera geometry and the known cameras: the only file that knows a camera's numbers.
+"""Camera geometry: projection, its inverse, and rotations.
 
 Two image coordinate systems are used: pixels at the edges, and *normalised screen coordinates* inside: x in [-1, 1]
 over the image width, y scaled by the same factor. Intrinsics are a vector of nine numbers, fx fy cx cy k1 k2 k3
@@ -16,20 +16,31 @@ UNDISTORTION_STEPS = 30
 
 @dataclass(frozen=True)
 class Camera:
-    """A calibrated camera.
+    """A calibrated camera, in pixels.
 
     Attributes:
-        intrinsics: fx fy cx cy k1 k2 k3 p1 p2, pixels.
+        width, height: of the image.
+        focal: focal length, or two of them for pixels that are not square.
+        centre: the principal point; the image's middle when left out.
+        distortion: k1 k2 k3 p1 p2 of Human3.6M's lens model, see `project`.
         orientation: unit quaternion (w, x, y, z) that rotates camera axes to world axes.
         translation: the camera's position in the world, metres.
     """
 
-    name: str
     width: int
     height: int
-    intrinsics: tuple[float, ...]
+    focal: float | tuple[float, float]
+    centre: tuple[float, float] | None = None
+    distortion: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
+    name: str = "camera"
     orientation: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
     translation: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @property
+    def intrinsics(self) -> tuple[float, ...]:
+        """fx fy cx cy k1 k2 k3 p1 p2, pixels."""
+        focal = self.focal if isinstance(self.focal, tuple) else (self.focal, self.focal)
+        return (*focal, *(self.centre or (self.width / 2, self.height / 2)), *self.distortion)
 
     def normalised_intrinsics(self) -> torch.Tensor:
         """(9,) float64, in normalised screen coordinates."""
@@ -112,8 +123,8 @@ def _per_point(intrinsics: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
 def project(points: torch.Tensor, intrinsics: torch.Tensor, distorted: bool = True) -> torch.Tensor:
     """Project camera-space points with the Human3.6M camera model (METHOD 4; Human3.6M, PAMI 2014).
 
-    The ideal ray is clamped to 45 degrees off the axis before the lens is applied, as in VideoPose3D, so that a
-    point behind or beside the camera cannot send the polynomial to infinity.
+    The ideal ray's x and y are clamped to 45 degrees off the axis before the lens is applied, as in VideoPose3D, so
+    that a point behind or beside the camera cannot send the polynomial to infinity.
 
     Args:
         points: (..., 3) metres.

@@ -6,13 +6,14 @@ read or written, and are converted by joint name.
 
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 import torch
 
 from ..tensors import constant
 
-Points = np.ndarray | torch.Tensor
+Points = TypeVar("Points", np.ndarray, torch.Tensor)
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,9 @@ class Skeleton:
 
     @cached_property
     def root_index(self) -> int:
-        """The number of the root joint."""
+        """The number of the root joint. Raises `KeyError` for a skeleton without one."""
+        if self.root is None:
+            raise KeyError(f"{self.name} has no root")
         return self.index(self.root)
 
     @cached_property
@@ -136,6 +139,9 @@ COCO_17 = Skeleton(
     right=("REye", "REar", "RShoulder", "RElbow", "RWrist", "RHip", "RKnee", "RAnkle"),
 )  # fmt: skip
 
+# What flags and `lift` call the orders that files may have.
+JOINT_ORDERS = {"h36m": H36M_17, "3dhp": MPI_3DHP_17, "coco": COCO_17}
+
 # (from, to) -> per joint of the second the joints of the first whose mean it is; joints left out bear the same name.
 _CONVERSIONS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
     (H36M_32.name, H36M_17.name): {},
@@ -176,8 +182,8 @@ def convert(points: Points, source: Skeleton, target: Skeleton) -> Points:
     sources = [source.indices(*recipe.get(joint, (joint,))) for joint in target.joints]
     if all(len(s) == 1 for s in sources):
         return points[..., [s[0] for s in sources], :]
-    stack = torch.stack if isinstance(points, torch.Tensor) else np.stack
-    return stack([points[..., s, :].mean(-2) for s in sources], -2)
+    means = [points[..., s, :].mean(-2) for s in sources]
+    return torch.stack(means, -2) if isinstance(points, torch.Tensor) else np.stack(means, -2)
 
 
 def mirror(points: Points, skeleton: Skeleton = H36M_17) -> Points:
@@ -186,9 +192,24 @@ def mirror(points: Points, skeleton: Skeleton = H36M_17) -> Points:
     Args:
         points: (..., joints, 2 or 3), x measured from the mirror plane (the image centre or the root).
     """
-    swapped = skeleton.mirrored
     if isinstance(points, torch.Tensor):
-        swapped = constant(tuple(swapped), torch.long, points.device)
-    flipped = points[..., swapped, :]  # a copy
+        flipped = points[..., constant(tuple(skeleton.mirrored), torch.long, points.device), :]  # a copy
+    else:
+        flipped = points[..., skeleton.mirrored, :]
     flipped[..., 0] *= -1
     return flipped
+
+
+def add_order(name: str, skeleton: Skeleton, joints: dict[str, tuple[str, ...]]) -> None:
+    """Let `lift(order=name)` take another joint order.
+
+    Args:
+        joints: per joint of `H36M_17` the joints of `skeleton` whose mean it is; those left out bear the same name.
+
+    Raises:
+        KeyError: `skeleton` lacks a joint that is needed.
+    """
+    for joint in H36M_17.joints:
+        skeleton.indices(*joints.get(joint, (joint,)))
+    JOINT_ORDERS[name] = skeleton
+    _CONVERSIONS[skeleton.name, H36M_17.name] = joints

@@ -134,7 +134,7 @@ def _sections(path: Path) -> dict[str, list[tuple[int, list[str]]]]:
 
 def _blocks(path: Path, lines: list[tuple[int, list[str]]]) -> Iterator[list[tuple[int, list[str]]]]:
     """The lines of each begin ... end block."""
-    block = None
+    block: list[tuple[int, list[str]]] | None = None
     for number, words in lines:
         if words[0].lower() == "begin":
             block = []
@@ -198,7 +198,8 @@ def read_asf(path: Path) -> Skeleton:
     unit = _ANGLE_UNITS[angle]
 
     root, position = Bone(ROOT, dof=(*TRANSLATIONS, *ROTATIONS)), np.zeros(3)
-    axis, orientation = ("x", "y", "z"), np.zeros(3)
+    axis: tuple[str, ...] = ("x", "y", "z")
+    orientation = np.zeros(3)
     for number, words in sections[":root"]:
         key = words[0].lower()
         if key == "order":
@@ -250,7 +251,8 @@ def read_amc(path: Path, skeleton: Skeleton) -> dict[str, np.ndarray]:
     """
     needed = {name: bone.dof for name, bone in skeleton.bones.items() if bone.dof}
     values: dict[str, list[list[float]]] = {name: [] for name in needed}
-    angle, last, seen = skeleton.angle, None, set()
+    angle, last = skeleton.angle, None
+    seen: set[str] = set()
 
     def close(line: int) -> None:
         missing = [name for name in needed if name not in seen]

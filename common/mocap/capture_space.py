@@ -57,5 +57,5 @@ class CaptureSpace:
         if len(positions) == 1:
             return None
         middle = len(positions) // 2
-        halves = [self.pieces(half) for half in (positions[:middle], positions[middle:])]
-        return None if None in halves else halves[0] + halves[1]
+        first, second = self.pieces(positions[:middle]), self.pieces(positions[middle:])
+        return None if first is None or second is None else first + second

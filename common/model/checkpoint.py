@@ -16,12 +16,12 @@ import torch
 
 from ..errors import InputError
 from ..files import atomic_write
-from ..geometry.skeleton import H36M_17, Skeleton, convert
+from .denoiser import Denoiser, shown
 from .lifter import Lifter
 from .lora import LoRALinear
-from .mixste import HEADS, MixSTE
+from .mixste import ESTIMATOR
+from .registry import DEFAULT, DENOISERS, name_of
 
-_ESTIMATOR = "pose_estimator."
 # What released checkpoints hold beside the denoiser: numbers of the schedule, recomputed here.
 _SCHEDULE_BUFFERS = {
     "betas", "alphas_cumprod", "alphas_cumprod_prev", "sqrt_alphas_cumprod", "sqrt_one_minus_alphas_cumprod",
@@ -50,7 +50,7 @@ class _Ignored:
 
 def _numpy_ignored() -> contextlib.AbstractContextManager:
     """While open, `torch.load` reads numpy objects as stand-ins; before torch 2.5 it refuses them."""
-    stand_ins = []
+    stand_ins: list[Any] = []
     for module, name in (full.rsplit(".", 1) for full in _NUMPY_NAMES):
         stand_ins.append(type(name, (_Ignored,), {"__module__": module}))
     if not hasattr(torch.serialization, "safe_globals"):
@@ -73,14 +73,14 @@ def save_checkpoint(
         about: plain values that say where the weights come from.
         optimizer, training: state for resuming, tensors and plain values only.
     """
-    estimator = lifter.pose_estimator
     content = {
         "epoch": epoch,
         "lr": lr,
         "optimizer": optimizer,
-        "model_pos": {_ESTIMATOR + name: value.cpu() for name, value in plain_weights(estimator).items()},
+        "model_pos": {ESTIMATOR + name: value.cpu() for name, value in plain_weights(lifter.denoiser).items()},
         "config": {
-            "heads": estimator.heads,
+            "model": name_of(lifter.denoiser),
+            "sizes": lifter.denoiser.sizes,
             "timesteps": lifter.diffusion.timesteps,
             "scale": lifter.diffusion.scale,
             "virtual_camera": lifter.virtual_camera,
@@ -120,13 +120,13 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     return content
 
 
-def plain_weights(estimator: MixSTE) -> dict[str, torch.Tensor]:
+def plain_weights(denoiser: Denoiser) -> dict[str, torch.Tensor]:
     """The denoiser's state dict with low-rank updates folded in: the names of a denoiser that never had any."""
-    weights = {}
-    for name, module in estimator.named_modules():
+    weights: dict[str, torch.Tensor] = {}
+    for name, module in denoiser.named_modules():
         if isinstance(module, LoRALinear):
             weights |= {f"{name}.{key}": value for key, value in module.merged().state_dict().items()}
-    rest = {name: value for name, value in estimator.state_dict().items() if not _in_lora(name)}
+    rest = {name: value for name, value in denoiser.state_dict().items() if not _in_lora(name)}
     return {name: value.detach() for name, value in (rest | weights).items()}
 
 
@@ -192,78 +192,64 @@ def load_lifter(path: Path | str, device: str | torch.device = "cpu") -> Lifter:
     tensors = _checked_tensors(content["model_pos"], path)
     named = {name.removeprefix("module."): value for name, value in tensors.items()}
     for name in named:
-        if not name.startswith(_ESTIMATOR) and name not in _SCHEDULE_BUFFERS:
+        if not name.startswith(ESTIMATOR) and name not in _SCHEDULE_BUFFERS:
             raise InputError(f"{path}: its tensor {name} does not belong to a lifter")
-    weights = {name.removeprefix(_ESTIMATOR): v for name, v in named.items() if name.startswith(_ESTIMATOR)}
+    weights = {name.removeprefix(ESTIMATOR): v for name, v in named.items() if name.startswith(ESTIMATOR)}
     weights = _merge_released_lora(weights, path)
 
+    stored = content.get("config")
+    given: dict[str, Any] = stored if isinstance(stored, dict) else {}
     timesteps = named["betas"].numel() if "betas" in named else 1000
-    config = {"heads": HEADS, "timesteps": timesteps, "scale": 1.0, "virtual_camera": False, "deterministic": False}
-    if isinstance(content.get("config"), dict):
-        config |= {name: value for name, value in content["config"].items() if name in config}
-    for name, kinds in (("heads", int), ("timesteps", int), ("scale", (int, float))):
-        if not isinstance(config[name], kinds) or not config[name] > 0:
-            raise InputError(f"{path}: its config has {name} {config[name]!r}, expected a number above zero")
+    config: dict[str, Any] = {"timesteps": timesteps, "scale": 1.0, "virtual_camera": False, "deterministic": False}
+    config |= {name: value for name, value in given.items() if name in config}
+    for name, kinds in (("timesteps", int), ("scale", (int, float))):
+        if not isinstance(config[name], kinds) or not 0 < config[name] < 2**20:
+            raise InputError(f"{path}: its config has {name} {shown(config[name])}, expected a number above zero")
     for name in ("virtual_camera", "deterministic"):
         if not isinstance(config[name], bool):
-            raise InputError(f"{path}: its config has {name} {config[name]!r}, expected True or False")
-    estimator = _estimator_like(weights, config["heads"], path)
-    _load_exactly(estimator, weights, path)
-    return Lifter(estimator, **{name: value for name, value in config.items() if name != "heads"}).eval().to(device)
+            raise InputError(f"{path}: its config has {name} {shown(config[name])}, expected True or False")
+    model = given.get("model", DEFAULT)
+    if not isinstance(model, str) or model not in DENOISERS:
+        raise InputError(f"{path}: its model is {shown(model)}, expected one of {', '.join(DENOISERS)}; update PoSynDA")
+    return Lifter(_denoiser_with(DENOISERS[model], weights, given, path), **config).eval().to(device)
 
 
-def _estimator_like(weights: dict[str, torch.Tensor], heads: int, path: Path) -> MixSTE:
-    """A denoiser of the size the weights show."""
-
-    def shape(name: str, dimensions: int) -> torch.Size:
-        if name not in weights:
-            raise InputError(f"{path}: its tensor {_ESTIMATOR}{name} is missing")
-        if weights[name].ndim != dimensions:
-            raise InputError(
-                f"{path}: {_ESTIMATOR}{name} has shape {tuple(weights[name].shape)}, expected {dimensions} dimensions"
-            )
-        return weights[name].shape
-
-    _, joints, width = shape("Spatial_pos_embed", 3)
-    _, frames, _ = shape("Temporal_pos_embed", 3)
-    mlp_width, _ = shape("STEblocks.0.mlp.fc1.weight", 2)
-    depth = len({match[1] for name in weights if (match := re.match(r"[ST]TEblocks\.(\d+)\.", name))})
-    if width % heads or width % 2:
-        raise InputError(f"{path}: {_ESTIMATOR}Spatial_pos_embed has width {width}, which {heads} heads do not divide")
-    return MixSTE(frames, joints, width, depth, heads, mlp_width)
+def _denoiser_with(
+    kind: type[Denoiser], weights: dict[str, torch.Tensor], config: dict[str, Any], path: Path
+) -> Denoiser:
+    """A network of the size the file shows, with the file's weights. Nothing is allocated before the shapes agree."""
+    sizes = kind.sizes_of(weights, config, str(path))
+    try:
+        with torch.device("meta"):
+            denoiser = kind(**sizes)
+    except TypeError:
+        raise InputError(f"{path}: its config has sizes {shown(sizes)}, not those of {kind.__name__}") from None
+    _check_exactly(denoiser, weights, path)
+    denoiser.load_state_dict({name: value.float() for name, value in weights.items()}, assign=True)
+    return denoiser
 
 
-def _load_exactly(module: torch.nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
+def _check_exactly(module: torch.nn.Module, weights: dict[str, torch.Tensor], path: Path) -> None:
     expected = module.state_dict()
     for problem, names in (
         ("is missing", expected.keys() - weights.keys()),
         ("does not belong to a lifter of this size", weights.keys() - expected.keys()),
     ):
         if names:
-            raise InputError(f"{path}: its tensor {_ESTIMATOR}{min(names)} {problem}")
+            raise InputError(f"{path}: its tensor {ESTIMATOR}{min(names)} {problem}")
     for name, value in weights.items():
         if value.shape != expected[name].shape:
             raise InputError(
-                f"{path}: {_ESTIMATOR}{name} has shape {tuple(value.shape)}, expected {tuple(expected[name].shape)}"
+                f"{path}: {ESTIMATOR}{name} has shape {tuple(value.shape)}, expected {tuple(expected[name].shape)}"
             )
         if not torch.isfinite(value).all():
-            raise InputError(f"{path}: {_ESTIMATOR}{name} holds NaN or infinity")
-    module.load_state_dict(weights)
-
-
-def reorder_joints(lifter: Lifter, order: Skeleton) -> None:
-    """Make a lifter that was trained on another order of the same joints take and give Human3.6M-17, in place.
-
-    Only the joint embedding knows one joint from another: its rows are put into the new order.
-    """
-    embedding = lifter.pose_estimator.Spatial_pos_embed
-    embedding.data = convert(embedding.data, order, H36M_17).clone()
+            raise InputError(f"{path}: {ESTIMATOR}{name} holds NaN or infinity")
 
 
 def weights_hash(lifter: Lifter) -> str:
     """SHA-256 over the lifter's plain weights, name by name; the same however the file was written."""
     digest = hashlib.sha256()
-    for name, value in sorted(plain_weights(lifter.pose_estimator).items()):
+    for name, value in sorted(plain_weights(lifter.denoiser).items()):
         digest.update(name.encode())
         digest.update(value.cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()

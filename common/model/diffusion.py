@@ -27,10 +27,15 @@ def ddim_times(timesteps: int, steps: int) -> list[tuple[int, int]]:
 class Diffusion(nn.Module):
     """The fixed numbers of the process and the formulas on them. Holds no weights and adds nothing to a state dict.
 
+    Attributes:
+        alpha_bar: (timesteps,) float64, the cumulative product of 1 - beta.
+
     Args:
         timesteps: N, diffusion steps.
         scale: poses are multiplied by this before noise is added (`-scale`).
     """
+
+    alpha_bar: torch.Tensor
 
     def __init__(self, timesteps: int = 1000, scale: float = 1.0):
         super().__init__()

@@ -1,15 +1,19 @@
-"""Whole videos through a lifter: windows in batches, and the draws each video gets."""
+"""Windows and whole videos through a lifter, in batches."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 
-from ..datasets.video import Sequence
+from ..datasets.video import Video
 from ..datasets.windows import split
 from ..geometry.skeleton import H36M_17
 from .lifter import Lifter
+
+AnyVideo = TypeVar("AnyVideo", bound=Video)
+BATCH_SIZE = 32  # clips in a forward pass
 
 
 @dataclass(frozen=True)
@@ -19,59 +23,65 @@ class Sampling:
     num_proposals: int
     sampling_timesteps: int
     flip: bool = True
-    batch_size: int = 32
+    batch_size: int = BATCH_SIZE
     seed: int = 0
 
 
 @torch.no_grad()
-def hypothesise(
-    lifter: Lifter, sequences: list[Sequence], sampling: Sampling
-) -> Iterator[tuple[Sequence, torch.Tensor]]:
-    """Each sequence with its hypotheses (W, K, H, T, J, 3), W windows; the same draws whatever else is evaluated.
+def lift_windows(
+    lifter: Lifter, windows: torch.Tensor, intrinsics: torch.Tensor, sampling: Sampling, noise: Sequence[torch.Tensor]
+) -> torch.Tensor:
+    """The hypotheses for windows of T frames: the one loop in which a lifter works through more than a batch.
 
-    Windows of different sequences share a forward pass, and nothing is kept longer than needed.
+    Args:
+        windows: (W, T, J, 2) normalised screen coordinates. intrinsics: (W, 9).
+        noise: the K draws, each (W, H, T, J, 3).
+
+    Returns:
+        (W, K, H, T, J, 3) metres, on the CPU.
     """
     device = next(lifter.parameters()).device
-    waiting: list[tuple[Sequence, int]] = []
-    windows: list[torch.Tensor] = []
-    draws: list[list[torch.Tensor]] = []
-
-    def lift() -> Iterator[tuple[Sequence, torch.Tensor]]:
-        chunks = torch.cat(windows).split(sampling.batch_size)
-        lenses = torch.cat([s.intrinsics.expand(count, 9) for s, count in waiting]).split(sampling.batch_size)
-        noise = zip(*(torch.cat(step).split(sampling.batch_size) for step in zip(*draws)))
-        hypotheses = torch.cat(
-            [
-                lifter.sample(
-                    chunk.to(device),
-                    sampling.num_proposals,
-                    sampling.sampling_timesteps,
-                    sampling.flip,
-                    noise=draw,
-                    intrinsics=lens.to(device),
-                ).cpu()
-                for chunk, lens, draw in zip(chunks, lenses, noise)
-            ]
+    batches = zip(*(x.split(sampling.batch_size) for x in (windows, intrinsics, *noise)))
+    found = []
+    for keypoints, lens, *draws in batches:
+        keypoints, lens = keypoints.to(device), lens.to(device)
+        hypotheses = lifter.sample(
+            keypoints, sampling.num_proposals, sampling.sampling_timesteps, sampling.flip, noise=draws, intrinsics=lens
         )
-        hypotheses[..., H36M_17.root_index, :] = 0  # poses are relative to it; the network only nearly says so
-        for sequence, count in waiting:
-            yield sequence, hypotheses[:count]
-            hypotheses = hypotheses[count:]
+        found.append(hypotheses.cpu())
+    return torch.cat(found)
 
-    for sequence in sequences:
-        windows.append(split(sequence.keypoints, lifter.frames))
-        draws.append(_draws(sequence, (len(windows[-1]), sampling.num_proposals, *windows[-1].shape[1:3], 3), sampling))
-        waiting.append((sequence, len(windows[-1])))
-        if sum(count for _, count in waiting) >= sampling.batch_size:
+
+def draw_hypotheses(
+    lifter: Lifter, videos: Sequence[AnyVideo], sampling: Sampling
+) -> Iterator[tuple[AnyVideo, torch.Tensor]]:
+    """Each video with its hypotheses (W, K, H, T, J, 3), W windows; the same draws whatever else is evaluated.
+
+    Windows of different videos share a forward pass, and nothing is kept longer than needed. Labels are not read.
+    """
+    waiting: list[AnyVideo] = []
+    windows: list[torch.Tensor] = []
+
+    def lift() -> Iterator[tuple[AnyVideo, torch.Tensor]]:
+        intrinsics = torch.cat([v.intrinsics.expand(len(mine), 9) for v, mine in zip(waiting, windows)])
+        draws = zip(*(_draws(v, mine, sampling) for v, mine in zip(waiting, windows)))
+        lifted = lift_windows(lifter, torch.cat(windows), intrinsics, sampling, [torch.cat(step) for step in draws])
+        lifted[..., H36M_17.root_index, :] = 0  # poses are relative to it; the network only nearly says so
+        yield from zip(waiting, lifted.split([len(mine) for mine in windows]))
+
+    for video in videos:
+        waiting.append(video)
+        windows.append(split(video.keypoints, lifter.frames))
+        if sum(map(len, windows)) >= sampling.batch_size:
             yield from lift()
-            waiting, windows, draws = [], [], []
+            waiting, windows = [], []
     if waiting:
         yield from lift()
 
 
-def _draws(sequence: Sequence, shape: tuple[int, ...], sampling: Sampling) -> list[torch.Tensor]:
-    """The K draws for a sequence, from the seed and the video's name alone."""
-    name = f"{sampling.seed} {sequence.subject} {sequence.action} {sequence.camera}"
-    seed = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7], "big")
+def _draws(video: Video, windows: torch.Tensor, sampling: Sampling) -> list[torch.Tensor]:
+    """The K draws for a video's windows (W, T, J, 2), from the seed and the video's name alone."""
+    seed = int.from_bytes(hashlib.sha256(f"{sampling.seed} {video.name}".encode()).digest()[:7], "big")
     generator = torch.Generator().manual_seed(seed)
+    shape = (len(windows), sampling.num_proposals, *windows.shape[1:3], 3)
     return [torch.randn(shape, generator=generator) for _ in range(sampling.sampling_timesteps)]

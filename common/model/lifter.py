@@ -8,12 +8,14 @@ from torch import nn
 from ..geometry.camera import mirror_intrinsics
 from ..geometry.skeleton import H36M_17, mirror
 from ..geometry.virtual_camera import look_at_person
+from .denoiser import Denoiser
 from .diffusion import Diffusion, ddim_times
-from .mixste import MixSTE
+
+PIXELS = 4.0  # keypoints this far from the image's middle, or farther, are no normalised screen coordinates
 
 
 class Lifter(nn.Module):
-    """A MixSTE denoiser and the diffusion process it was trained for.
+    """A denoiser and the diffusion process it was trained for.
 
     Poses are metres, camera axes, relative to the root, in Human3.6M-17 order; keypoints are normalised screen
     coordinates. The randomness comes from the `generator` a call is given, on the generator's own device.
@@ -26,22 +28,22 @@ class Lifter(nn.Module):
 
     def __init__(
         self,
-        pose_estimator: MixSTE,
+        denoiser: Denoiser,
         timesteps: int = 1000,
         scale: float = 1.0,
         virtual_camera: bool = False,
         deterministic: bool = False,
     ):
         super().__init__()
-        self.pose_estimator = pose_estimator
+        self.denoiser = denoiser
         self.diffusion = Diffusion(timesteps, scale)
         self.virtual_camera, self.deterministic = virtual_camera, deterministic
-        self.half = False  # matrix products in bfloat16
+        self.amp = False  # matrix products in bfloat16, see --amp
 
     @property
     def frames(self) -> int:
         """Frames in a clip, T."""
-        return self.pose_estimator.frames
+        return self.denoiser.frames
 
     def denoise(
         self, x_2d: torch.Tensor, x_3d: torch.Tensor, t: torch.Tensor, intrinsics: torch.Tensor | None = None
@@ -74,11 +76,11 @@ class Lifter(nn.Module):
     forward = denoise  # what `DistributedDataParallel` calls
 
     def _estimate(self, x_2d: torch.Tensor, x_3d: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
-        with torch.autocast(x_2d.device.type, torch.bfloat16, enabled=self.half):
-            return self.pose_estimator(x_2d, x_3d, t).float()
+        with torch.autocast(x_2d.device.type, torch.bfloat16, enabled=self.amp):
+            return self.denoiser(x_2d, x_3d, t).float()
 
     def _check(self, *shapes: torch.Size) -> None:
-        expected = (self.frames, self.pose_estimator.joints)
+        expected = (self.frames, self.denoiser.joints)
         for found in shapes:
             if tuple(found) != expected:
                 raise ValueError(f"this lifter takes clips of (frames, joints) = {expected}, got {tuple(found)}")
@@ -124,10 +126,13 @@ class Lifter(nn.Module):
             (B, K, H, T, J, 3) metres.
 
         Raises:
-            ValueError: the clip does not have the model's frames or joints, or `noise` does not hold K draws of that
-                shape.
+            ValueError: the clip does not have the model's frames or joints, `noise` does not hold K draws of that
+                shape, or the keypoints are pixels.
         """
         self._check(x_2d.shape[1:3])
+        # On a GPU nobody looks, which would be to wait until it has done all its work.
+        if x_2d.device.type == "cpu" and x_2d.numel() and x_2d.abs().median() > PIXELS:
+            raise ValueError("these keypoints look like pixels, expected normalised screen coordinates; see `lift`")
         shape = (len(x_2d), num_proposals, *x_2d.shape[1:3], 3)
         if noise is not None and [tuple(n.shape) for n in noise] != [shape] * sampling_timesteps:
             raise ValueError(

@@ -8,7 +8,8 @@ from torch import nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from .mixste import Attention, MixSTE
+from ..errors import InputError
+from .denoiser import Denoiser
 
 
 class _Updated(torch.autograd.Function):
@@ -46,16 +47,17 @@ class _Updated(torch.autograd.Function):
 class LoRALinear(nn.Module):
     """A frozen linear layer plus a trained low-rank update: W x + b + scale * up(down(x)).
 
-    `lora_up` starts at zero, so that nothing changes before the first step; `lora_down` at N(0, 1 / rank).
+    `lora_up` starts at zero, so that nothing changes before the first step; `lora_down` normal, its standard deviation
+    1 / rank.
     """
 
     def __init__(self, linear: nn.Linear, rank: int, scale: float = 1.0):
         super().__init__()
         self.linear = linear.requires_grad_(False)
         self.scale = scale
-        options = {"bias": False, "device": linear.weight.device, "dtype": linear.weight.dtype}
-        self.lora_down = nn.Linear(linear.in_features, rank, **options)
-        self.lora_up = nn.Linear(rank, linear.out_features, **options)
+        device, dtype = linear.weight.device, linear.weight.dtype
+        self.lora_down = nn.Linear(linear.in_features, rank, bias=False, device=device, dtype=dtype)
+        self.lora_up = nn.Linear(rank, linear.out_features, bias=False, device=device, dtype=dtype)
         nn.init.normal_(self.lora_down.weight, std=1 / rank)
         nn.init.zeros_(self.lora_up.weight)
 
@@ -76,9 +78,15 @@ class LoRALinear(nn.Module):
         return linear
 
 
-def add_lora(model: MixSTE, rank: int, scale: float = 1.0) -> None:
-    """Freeze a denoiser and give qkv and proj of every attention layer a low-rank update, in place."""
+def add_lora(model: Denoiser, rank: int, scale: float = 1.0) -> None:
+    """Freeze a denoiser and give its `low_rank_layers` a low-rank update each, in place.
+
+    Raises:
+        InputError: it has no such layers.
+    """
+    layers = list(model.low_rank_layers())
+    if not layers:
+        raise InputError(f"--lora: {type(model).__name__} has no layers for low-rank updates; leave the flag out")
     model.requires_grad_(False)
-    for module in [m for m in model.modules() if isinstance(m, Attention)]:
-        module.qkv = LoRALinear(module.qkv, rank, scale)
-        module.proj = LoRALinear(module.proj, rank, scale)
+    for module, name in layers:
+        setattr(module, name, LoRALinear(getattr(module, name), rank, scale))

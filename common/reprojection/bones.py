@@ -4,21 +4,22 @@ Poses are (..., J, 3) metres in Human3.6M-17 order; a bone is numbered by its lo
 label.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
-from ..datasets.video import Sequence
+from ..datasets.video import LabelledVideo, Video
 from ..datasets.windows import split
 from ..errors import InputError
 from ..geometry.camera import undistort
 from ..geometry.skeleton import H36M_17
+from ..model.inference import BATCH_SIZE, Sampling, lift_windows
 from ..model.lifter import Lifter
 from .root import NEAREST_ROOT, solve_root
 
 QUANTILE = 0.95  # of the apparent bone lengths: the frames where the bone lies nearly across the line of sight
 CLIPS_MEASURED = 200
-MEASURED_AT_ONCE = 32  # clips in a forward pass
 _LEGS = ("RKnee", "RFoot", "LKnee", "LFoot")
 
 
@@ -45,9 +46,9 @@ def scale_bones(pose: torch.Tensor, ratios: torch.Tensor) -> torch.Tensor:
     return torch.stack(joints, -2)
 
 
-def bone_lengths(sequences: list[Sequence]) -> torch.Tensor:
-    """(J,) the mean length of every bone over labelled sequences, metres; the root's entry is 0."""
-    return torch.cat([bone_vectors(s.pose).norm(dim=-1) for s in sequences]).mean(0)
+def bone_lengths(videos: Sequence[LabelledVideo]) -> torch.Tensor:
+    """(J,) the mean length of every bone over labelled videos, metres; the root's entry is 0."""
+    return torch.cat([bone_vectors(v.pose).norm(dim=-1) for v in videos]).mean(0)
 
 
 def rebone(pose: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
@@ -109,40 +110,37 @@ def bone_ratios(target_lengths: torch.Tensor, source_lengths: torch.Tensor) -> t
     return ratios
 
 
-def look(
-    lifter: Lifter, sequences: list[Sequence], clips: int = CLIPS_MEASURED
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What a lifter sees in some sequences at its frame rate: rays (F, J, 2), poses (F, J, 3) and roots (F, 3).
+def measure_bones(lifter: Lifter, videos: Sequence[Video], clips: int = CLIPS_MEASURED) -> torch.Tensor:
+    """`apparent_bone_lengths` of the people in some videos, seen through a lifter. Labels are not read."""
+    return apparent_bone_lengths(*lift_some(lifter, videos, clips))
 
-    Labels are not read.
+
+def lift_some(
+    lifter: Lifter, videos: Sequence[Video], clips: int = CLIPS_MEASURED
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """What a lifter sees in some videos at its frame rate: rays (F, J, 2), poses (F, J, 3) and roots (F, 3).
+
+    Labels are not read; every batch is given the same draw.
 
     Args:
-        clips: windows to look at, spread evenly over all of them.
+        clips: windows that are lifted, spread evenly over all of them.
     """
-    counts = [-(-len(s) // lifter.frames) for s in sequences]  # windows
+    counts = [-(-len(v) // lifter.frames) for v in videos]  # windows
     chosen = torch.linspace(0, sum(counts) - 1, min(clips, sum(counts))).long()
-    windows, intrinsics, first = [], [], 0
-    for s, count in zip(sequences, counts):
+    parts, lenses, first = [], [], 0
+    for v, count in zip(videos, counts):
         mine = chosen[(chosen >= first) & (chosen < first + count)] - first
-        windows.append(split(s.keypoints, lifter.frames)[mine])
-        intrinsics.append(s.intrinsics.expand(len(mine), 9))
+        parts.append(split(v.keypoints, lifter.frames)[mine])
+        lenses.append(v.intrinsics.expand(len(mine), 9))
         first += count
-    device = next(lifter.parameters()).device
-    rays, poses, roots = [], [], []
-    for keypoints, lens in zip(*(torch.cat(x).split(MEASURED_AT_ONCE) for x in (windows, intrinsics))):
-        keypoints, lens = keypoints.to(device), lens.to(device)
-        generator = torch.Generator().manual_seed(0)
-        pose = lifter.sample(keypoints, 1, 1, flip=True, generator=generator, intrinsics=lens)[:, 0, 0]
-        ray = undistort(keypoints, lens)
-        rays.append(ray.flatten(0, 1).cpu())
-        poses.append(pose.flatten(0, 1).cpu())
-        roots.append(solve_root(pose, ray).flatten(0, 1).cpu())
-    return torch.cat(rays), torch.cat(poses), torch.cat(roots)
-
-
-def measure_bones(lifter: Lifter, sequences: list[Sequence], clips: int = CLIPS_MEASURED) -> torch.Tensor:
-    """`apparent_bone_lengths` of the people in some sequences, seen through a lifter, see `look`."""
-    return apparent_bone_lengths(*look(lifter, sequences, clips))
+    windows, intrinsics = torch.cat(parts), torch.cat(lenses)
+    noise = torch.cat([
+        torch.randn(len(batch), 1, *batch.shape[1:3], 3, generator=torch.Generator().manual_seed(0))
+        for batch in windows.split(BATCH_SIZE)
+    ])  # fmt: skip
+    pose = lift_windows(lifter, windows, intrinsics, Sampling(1, 1), [noise])[:, 0, 0]  # (W, T, J, 3)
+    rays = undistort(windows, intrinsics)
+    return rays.flatten(0, 1), pose.flatten(0, 1), solve_root(pose, rays).flatten(0, 1)
 
 
 @dataclass(frozen=True)
@@ -157,14 +155,14 @@ class SourceBones:
     apparent: torch.Tensor
 
     @classmethod
-    def measured(cls, lifter: Lifter, sequences: list[Sequence]) -> "SourceBones":
-        """Of labelled sequences at the lifter's frame rate."""
-        return cls(bone_lengths(sequences), measure_bones(lifter, sequences))
+    def measure(cls, lifter: Lifter, videos: Sequence[LabelledVideo]) -> "SourceBones":
+        """Of labelled videos at the lifter's frame rate."""
+        return cls(bone_lengths(videos), measure_bones(lifter, videos))
 
-    def ratios(self, lifter: Lifter, sequences: list[Sequence]) -> dict[str, torch.Tensor]:
-        """`bone_ratios` (J,) of every subject in some sequences, of which only the 2D is read."""
+    def ratios(self, lifter: Lifter, videos: Sequence[Video]) -> dict[str, torch.Tensor]:
+        """`bone_ratios` (J,) of every subject in some videos, of which only the 2D is read."""
         found = {}
-        for name in dict.fromkeys(s.subject for s in sequences):
-            videos = [s for s in sequences if s.subject == name]
-            found[name] = bone_ratios(measure_bones(lifter, videos), self.apparent)
+        for name in dict.fromkeys(v.subject for v in videos):
+            mine = [v for v in videos if v.subject == name]
+            found[name] = bone_ratios(measure_bones(lifter, mine), self.apparent)
         return found

@@ -5,7 +5,7 @@ Shapes: hypotheses (B, H, T, J, 3) metres relative to the root; root (B, T, 3) m
 
 import torch
 
-from ..datasets.video import Sequence
+from ..datasets.video import LabelledVideo, Video
 from ..datasets.windows import split, stitch
 from ..geometry.camera import project, undistort
 from .refinement import Refinement
@@ -72,35 +72,45 @@ def j_best(hypotheses: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
 
 def aggregate(
     hypotheses: torch.Tensor,
-    sequence: Sequence,
+    video: Video,
     root: str,
     refinement: Refinement | None = None,
     lengths: torch.Tensor | None = None,
 ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-    """Every aggregation of one diffusion step's hypotheses for a whole sequence.
+    """Every aggregation of one diffusion step's hypotheses for a whole video.
 
     Args:
-        hypotheses: (W, H, T, J, 3). sequence: with labels when `root` is "gt"; best-of needs them too.
-        root: "estimated" from the 2D, or "gt", the papers' protocol.
+        hypotheses: (W, H, T, J, 3).
+        root: "estimated" from the 2D, or "gt", the papers' protocol, which reads the video's labels.
         refinement: adds "Refined", made from P-Agg; the keypoints count once, so not from J-Agg.
         lengths: (J,) metres, the person's bones, for the refinement.
 
     Returns:
-        Per name of `AGGREGATIONS` the pose (F, J, 3), best-of only where there are labels, and the root used
-        (F, 3).
+        Per name of `AGGREGATIONS` the pose (F, J, 3), best-of only where there are labels, and the root used (F, 3).
+
+    Raises:
+        ValueError: root "gt" of a video without labels, or a refinement without bone lengths.
     """
-    frames, length = hypotheses.shape[2], len(sequence)
-    keypoints = split(sequence.keypoints, frames)
-    intrinsics = sequence.intrinsics.expand(len(keypoints), 9)
-    place = split(sequence.trajectory, frames) if root == "gt" else estimate_root(hypotheses, keypoints, intrinsics)
+    frames, length = hypotheses.shape[2], len(video)
+    keypoints = split(video.keypoints, frames)
+    intrinsics = video.intrinsics.expand(len(keypoints), 9)
+    if root == "gt":
+        if not isinstance(video, LabelledVideo):
+            raise ValueError(f"{video.name}: has no labels to take the root from")
+        place = split(video.trajectory, frames)
+    else:
+        confidence = None if video.confidence is None else split(video.confidence, frames)
+        place = estimate_root(hypotheses, keypoints, intrinsics, confidence)
     poses = {
         "P_Agg": p_agg(hypotheses),
         "J_Agg": j_agg(hypotheses, place, keypoints, intrinsics),
         "S_Agg": s_agg(hypotheses, place, keypoints, intrinsics),
     }
     if refinement is not None:
+        if lengths is None:
+            raise ValueError(f"{video.name}: refining needs the person's bone lengths")
         poses[REFINED] = refinement(poses["P_Agg"], undistort(keypoints, intrinsics), lengths)
-    if sequence.pose is not None:
-        target = split(sequence.pose, frames)
+    if isinstance(video, LabelledVideo):
+        target = split(video.pose, frames)
         poses |= {"P_Best": p_best(hypotheses, target), "J_Best": j_best(hypotheses, target)}
     return {name: stitch(pose, length) for name, pose in poses.items()}, stitch(place, length)

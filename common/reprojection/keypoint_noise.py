@@ -1,12 +1,35 @@
 """How far off a detector's keypoints are: measured on labelled videos, carried over to unlabelled ones."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import torch
 
-from ..datasets.video import Sequence
+from ..datasets.video import LabelledVideo, Video
 from ..geometry.camera import project
 
 SMALLEST_BOX = 0.05  # sides summed, normalised screen coordinates; less is no person but a failed detection
-LARGEST_NOISE_FACTOR = 3.0  # more than that is motion, or a source without noise
+LARGEST_NOISE_RATIO = 3.0  # more than that is motion, or a source without noise
+
+
+@dataclass(frozen=True)
+class KeypointNoise:
+    """The target's detector beside the source's.
+
+    Attributes:
+        ratio: how many times noisier the target's keypoints are, see `noise_ratio`.
+        target: their error at unit depth, root mean square of the distance: the source's, from its labels, times the
+            ratio.
+    """
+
+    ratio: float
+    target: float
+
+    @classmethod
+    def measure(cls, source: Sequence[LabelledVideo], target: Sequence[Video]) -> "KeypointNoise":
+        """From labelled source videos and the 2D of the target's."""
+        ratio = noise_ratio([v.keypoints for v in source], [v.keypoints for v in target])
+        return cls(ratio, ratio * detector_error(source))
 
 
 def box_size(keypoints: torch.Tensor) -> torch.Tensor:
@@ -20,31 +43,25 @@ def noise_level(keypoints: list[torch.Tensor]) -> float:
     The ratio of two such numbers tells how much noisier one detector is than another on the same kind of motion.
 
     Args:
-        keypoints: sequences (F, J, 2), normalised screen coordinates, at the same frame rate.
+        keypoints: per video (F, J, 2), normalised screen coordinates, at the same frame rate.
 
     Returns:
-        0 where every sequence is shorter than four frames.
+        0 where every video is shorter than four frames.
     """
     levels = [k.diff(n=3, dim=0).norm(dim=-1) / box_size(k)[3:, None] for k in keypoints if len(k) > 3]
     return torch.cat([level.flatten() for level in levels]).median().item() if levels else 0.0
 
 
-def noise_factor(source: list[torch.Tensor], target: list[torch.Tensor]) -> float:
+def noise_ratio(source: list[torch.Tensor], target: list[torch.Tensor]) -> float:
     """How many times noisier the target's keypoints are than the source's, in bounds that noise can plausibly have."""
     source_level = max(noise_level(source), torch.finfo(torch.float32).eps)
-    return min(noise_level(target) / source_level, LARGEST_NOISE_FACTOR)
+    return min(noise_level(target) / source_level, LARGEST_NOISE_RATIO)
 
 
-def keypoint_noise(sequences: list[Sequence]) -> float:
+def detector_error(videos: Sequence[LabelledVideo]) -> float:
     """A detector's error at unit depth on labelled videos: the root of the mean squared distance over all joints."""
     squares = []
-    for s in sequences:
-        exact = project(s.pose + s.trajectory[:, None], s.intrinsics)
-        squares.append((((s.keypoints - exact) / s.intrinsics[:2]) ** 2).sum(-1).flatten())
+    for v in videos:
+        exact = project(v.pose + v.trajectory[:, None], v.intrinsics)
+        squares.append((((v.keypoints - exact) / v.intrinsics[:2]) ** 2).sum(-1).flatten())
     return torch.cat(squares).mean().sqrt().item()
-
-
-def target_noise(source: list[Sequence], target: list[Sequence]) -> float:
-    """The target detector's error at unit depth: the source's, from its labels, times how much more restless it is."""
-    factor = noise_factor([s.keypoints for s in source], [s.keypoints for s in target])
-    return factor * keypoint_noise(source)

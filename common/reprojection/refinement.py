@@ -5,19 +5,19 @@ labels, the bones up to the overall size. `rebone_and_snap` imposes one after th
 lifter's bone directions, against each other, so that noisy keypoints are trusted less than exact ones.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 
-from ..datasets.video import Sequence
+from ..datasets.video import LabelledVideo, Video
 from ..errors import InputError
 from ..geometry.skeleton import H36M_17
 from ..model.lifter import Lifter
 from ..tensors import constant
 from .bones import SourceBones, rebone
-from .root import NEAREST_ROOT, solve_root
+from .root import NEAREST_ROOT, ray_distance, solve_root
 
 MODES = ("map", "snap", "none")
 DIRECTION_ERROR = 0.05  # metres, a lifter's error of a bone's lower end against its upper end, standard deviation
@@ -117,7 +117,7 @@ def _refine(pose: torch.Tensor, rays: torch.Tensor, lengths: torch.Tensor, noise
         # `solve_ex` does not look whether it worked, for which it would have to wait; damped, it does.
         solution, _ = torch.linalg.solve_ex(hessian.reshape(frames, 3 * joints, 3 * joints), gradient.flatten(1))
         placed = placed - solution.reshape(frames, joints, 3)
-        distance = (placed[..., :2] / placed[..., 2:].clamp_min(NEAREST_ROOT) - rays).norm(dim=-1)
+        distance = ray_distance(placed, rays)
         trust = 1 / (1 + (distance / (OUTLIER * noise)) ** 2)
     return placed - placed[:, H36M_17.root_index, None]
 
@@ -139,15 +139,15 @@ class Refinement:
         """The refined pose; shapes as for `refine`."""
         return (refine if self.mode == "map" else rebone_and_snap)(pose, rays, lengths, self.noise)
 
-    def lengths(self, lifter: Lifter, sequences: list[Sequence]) -> dict[str, torch.Tensor]:
-        """The bone lengths (J,) of every subject in some sequences, from their 2D, seen through this lifter."""
-        return {name: self.bones.lengths * r for name, r in self.bones.ratios(lifter, sequences).items()}
+    def lengths(self, lifter: Lifter, videos: Sequence[Video]) -> dict[str, torch.Tensor]:
+        """The bone lengths (J,) of every subject in some videos, from their 2D, seen through this lifter."""
+        return {name: self.bones.lengths * r for name, r in self.bones.ratios(lifter, videos).items()}
 
-    def seen_by(self, lifter: Lifter, sequences: list[Sequence]) -> "Refinement":
-        """The same for another lifter. `sequences` are the source's, labelled, at the lifter's frame rate."""
-        return replace(self, bones=SourceBones.measured(lifter, sequences))
+    def remeasured(self, lifter: Lifter, videos: Sequence[LabelledVideo]) -> "Refinement":
+        """The same for another lifter. `videos` are the source's, at the lifter's frame rate."""
+        return replace(self, bones=SourceBones.measure(lifter, videos))
 
-    def plain(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
         """Plain values, for a checkpoint."""
         return {
             "lengths": self.bones.lengths.tolist(),
@@ -157,8 +157,8 @@ class Refinement:
         }
 
     @classmethod
-    def from_plain(cls, values: Mapping[str, Any], where: str) -> "Refinement":
-        """The inverse of `plain`.
+    def from_dict(cls, values: Mapping[str, Any], where: str) -> "Refinement":
+        """The inverse of `to_dict`.
 
         Raises:
             InputError: the values are not those of a refinement.

@@ -1,6 +1,6 @@
 """The person's place from 2D alone: where the root must be for a pose to project onto its keypoints (METHOD 4).
 
-Shapes: poses (..., J, 3) metres relative to the root; rays (..., J, 2), see `common.camera.undistort`.
+Shapes: poses (..., J, 3) metres relative to the root; rays (..., J, 2), see `common.geometry.camera.undistort`.
 """
 
 import torch
@@ -8,6 +8,11 @@ import torch
 from ..geometry.camera import undistort
 
 NEAREST_ROOT = 0.1  # metres; a root nearer than this comes from a pose that cannot explain the keypoints
+
+
+def ray_distance(placed: torch.Tensor, rays: torch.Tensor) -> torch.Tensor:
+    """Distance of joints (..., J, 3), metres in the camera's frame, from their rays (..., J, 2), at unit depth."""
+    return (placed[..., :2] / placed[..., 2:].clamp_min(NEAREST_ROOT) - rays).norm(dim=-1)
 
 
 def solve_root(
@@ -20,7 +25,7 @@ def solve_root(
 
     Args:
         pose: (..., J, 3) metres relative to the root.
-        rays: (..., J, 2) ideal rays, see `common.camera.undistort`.
+        rays: (..., J, 2) ideal rays, see `common.geometry.camera.undistort`.
         weights: (..., J) non-negative, the detector's confidence for example; where all are zero they count alike.
 
     Returns:
@@ -33,7 +38,7 @@ def solve_root(
     if not reweight:
         return root
     placed = pose + root[..., None, :]
-    residual = (placed[..., :2] / placed[..., 2:].clamp_min(NEAREST_ROOT) - rays).norm(dim=-1).detach()
+    residual = ray_distance(placed, rays).detach()
     usual = residual.median(-1, keepdim=True).values.clamp_min(torch.finfo(residual.dtype).eps)
     return _least_squares_root(pose, rays, weights / (1 + (residual / (2 * usual)) ** 2))
 
@@ -49,6 +54,15 @@ def _least_squares_root(pose: torch.Tensor, rays: torch.Tensor, weights: torch.T
     return torch.cat([mean_wanted + mean_ray * depth, depth], -1)
 
 
-def estimate_root(hypotheses: torch.Tensor, keypoints: torch.Tensor, intrinsics: torch.Tensor) -> torch.Tensor:
-    """One root for all hypotheses, from their mean: a root each would hide what tells them apart. (B, T, 3)."""
-    return solve_root(hypotheses.mean(1), undistort(keypoints, intrinsics))
+def estimate_root(
+    hypotheses: torch.Tensor, keypoints: torch.Tensor, intrinsics: torch.Tensor, confidence: torch.Tensor | None = None
+) -> torch.Tensor:
+    """One root for all hypotheses, from their mean: a root each would hide what tells them apart.
+
+    Args:
+        hypotheses: (B, H, T, J, 3). keypoints: (B, T, J, 2). intrinsics: (B, 9). confidence: (B, T, J), the detector's.
+
+    Returns:
+        (B, T, 3) metres.
+    """
+    return solve_root(hypotheses.mean(1), undistort(keypoints, intrinsics), confidence)

@@ -3,21 +3,22 @@
 import argparse
 import math
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from ..adaptation.selection import CRITERIA
 from ..errors import InputError
-from ..geometry.skeleton import H36M_17, MPI_3DHP_17
+from ..model.registry import DEFAULT, DENOISERS
 from ..reprojection.jpma import ROOTS
 from ..reprojection.refinement import MODES
 
-JOINT_ORDERS = {"h36m": H36M_17, "3dhp": MPI_3DHP_17}
+CHECKPOINT_ORDERS = ("h36m", "3dhp")  # of `JOINT_ORDERS`, those that released lifters have
 SELECTIONS = ("last", *CRITERIA, "oracle")
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; {self.prog} --help lists the flags")
 
 
@@ -46,7 +47,10 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
     data.add_argument(
         "--sample", action="store_true", help="run on synthetic data, made in data/sample/ when absent, at a small size"
     )
-    data.add_argument("-k", "--keypoints", default="cpn_ft_h36m_dbb", metavar="NAME", help="2D: this one or gt")
+    data.add_argument(
+        "-k", "--keypoints", default="cpn_ft_h36m_dbb", metavar="NAME",
+        help="whose 2D: gt, or the NAME of any data_2d_h36m_NAME.npz",
+    )  # fmt: skip
     data.add_argument(
         "-str", "--subjects-train", type=names, default=names(source), metavar="LIST", help="labelled source subjects"
     )
@@ -67,7 +71,7 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
     run.add_argument("--evaluate", metavar="FILE", help="only score this checkpoint, a path or a name inside -c")
     run.add_argument("--source-checkpoint", type=Path, metavar="FILE", help="skip source training, start from this")
     run.add_argument(
-        "--checkpoint-joint-order", choices=JOINT_ORDERS,
+        "--checkpoint-joint-order", choices=CHECKPOINT_ORDERS,
         help="of a checkpoint that another project made; ours say it themselves",
     )  # fmt: skip
     run.add_argument("--source-only", action="store_true", help="train and report the source model only")
@@ -82,8 +86,11 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
     run.add_argument("--seed", type=int, default=0, help="of weights, batches and draws")
 
     model = parser.add_argument_group("lifter")
+    model.add_argument("--model", choices=DENOISERS, default=DEFAULT, help="the network")
     model.add_argument("-cs", "--channels", type=positive, default=512, metavar="N", help="width C")
-    model.add_argument("-dep", "--depth", type=positive, default=8, metavar="N", help="pairs of blocks")
+    model.add_argument(
+        "-dep", "--depth", type=positive, default=8, metavar="N", help="pairs of blocks; blocks of --model tcn"
+    )
     model.add_argument("-f", "--number-of-frames", type=positive, default=243, metavar="N", help="frames in a clip, T")
     model.add_argument("-timestep", "--timestep", type=positive, default=1000, metavar="N", help="diffusion steps")
     model.add_argument("-scale", "--scale", type=float, default=1.0, help="of the poses in the diffusion")
@@ -165,7 +172,12 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
     viewing.add_argument("--viz-subject", metavar="NAME", help="subject; the first reported when left out")
     viewing.add_argument("--viz-action", metavar="NAME", help="action; the subject's first when left out")
     viewing.add_argument("--viz-camera", type=int, default=0, metavar="N", help="camera, 0 to 3")
-    viewing.add_argument("--viz-output", type=Path, metavar="FILE", help=".gif or .mp4; render.gif in -c when left out")
+    viewing.add_argument(
+        "--viz-output",
+        type=Path,
+        metavar="FILE",
+        help=".gif, .mp4, or .png for one frame; render.gif in -c when left out",
+    )
     viewing.add_argument("--viz-skip", type=int, default=0, metavar="N", help="frames left out at the start")
     viewing.add_argument("--viz-limit", type=int, default=-1, metavar="N", help="frames drawn at most, -1 for all")
     viewing.add_argument("--viz-downsample", type=positive, default=1, metavar="N", help="draw one frame in N")
@@ -205,7 +217,7 @@ def mpi_3dhp_parser(description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def parse(parser: argparse.ArgumentParser, sample_defaults: dict[str, object]) -> argparse.Namespace:
+def parse(parser: argparse.ArgumentParser, sample_defaults: Mapping[str, object]) -> argparse.Namespace:
     """Parse the command line; with --sample its small defaults apply, and any flag given wins over them."""
     sample = parser.parse_args().sample
     if sample:
@@ -271,6 +283,6 @@ def _check(args: argparse.Namespace) -> None:
         )
 
 
-def plain_arguments(args: Namespace) -> dict[str, Any]:
+def arguments_dict(args: Namespace) -> dict[str, Any]:
     """The flags as plain values for files."""
     return {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}

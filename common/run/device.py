@@ -1,16 +1,38 @@
-"""The device a run computes on, and what is set once for it."""
+"""How a run begins: flags, device, and the sample data where it is asked for."""
 
+import argparse
 import ctypes
 import shlex
 import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 
 from .. import processes
 from ..errors import InputError
+from ..sample.files import make_sample
+from .arguments import parse
 
+SAMPLE_DIR = Path("data/sample")
 # mallopt parameters of glibc (malloc.h), and the highest threshold it takes.
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, MMAP_THRESHOLD_MAX = -1, -3, 32 * 2**20
+
+
+def start_run(parser: argparse.ArgumentParser, sample_defaults: Mapping[str, object]) -> tuple[Namespace, torch.device]:
+    """The flags and the device of a run. With --sample the sample data are made where they are not there yet.
+
+    Args:
+        sample_defaults: what --sample stands for, see `parse`.
+    """
+    args = parse(parser, sample_defaults)
+    device = pick_device(args.gpu)
+    torch.set_float32_matmul_precision("high" if args.tf32 and device.type == "cuda" else "highest")
+    if args.sample and args.data_dir == SAMPLE_DIR and not SAMPLE_DIR.exists() and processes.is_main():
+        make_sample(SAMPLE_DIR)
+    processes.barrier()
+    return args, device
 
 
 def pick_device(gpu: str) -> torch.device:
@@ -28,7 +50,7 @@ def _device(gpu: str) -> torch.device:
     if processes.started_by_torchrun():
         if gpu:
             raise InputError("-gpu: torchrun gives each process a GPU; leave it out, CUDA_VISIBLE_DEVICES=0,1 chooses")
-        return processes.start()
+        return processes.init()
     if "," in gpu:
         asked = ("-gpu", "--gpu", gpu, f"-gpu={gpu}", f"--gpu={gpu}")
         words = shlex.join(word for word in sys.argv if word not in asked)

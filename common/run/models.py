@@ -1,16 +1,21 @@
 """Lifters that a run is given: found, checked against the flags, made as fast as the flags ask."""
 
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
+from ..datasets.video import LabelledVideo
 from ..errors import InputError
-from ..geometry.skeleton import H36M_17
-from ..model.checkpoint import load_lifter, read_checkpoint, reorder_joints
+from ..geometry.skeleton import H36M_17, JOINT_ORDERS
+from ..model.checkpoint import load_lifter, read_checkpoint
 from ..model.lifter import Lifter
+from ..model.registry import name_of
+from ..reprojection.bones import SourceBones
+from ..reprojection.keypoint_noise import KeypointNoise
 from ..reprojection.refinement import Refinement
-from .arguments import JOINT_ORDERS
+from .arguments import CHECKPOINT_ORDERS
 
 
 def find_checkpoint(name: str, folder: Path) -> Path:
@@ -21,7 +26,19 @@ def find_checkpoint(name: str, folder: Path) -> Path:
     raise InputError(f"{name}: no such checkpoint, neither here nor in {folder}")
 
 
-def fitting_lifter(path: Path, args: Namespace, device: torch.device, foreign_order: str | None) -> Lifter:
+def given_models(args: Namespace, device: torch.device, foreign_order: str | None) -> dict[str, Lifter]:
+    """The lifter that `--evaluate` names as "evaluated", that of `--source-checkpoint` as "source_only", or nothing.
+
+    A lifter that is given decides the sizes, see `load_matching_lifter`.
+    """
+    path = find_checkpoint(args.evaluate, args.checkpoint) if args.evaluate else args.source_checkpoint
+    if path is None:
+        return {}
+    lifter = apply_speed_flags(load_matching_lifter(path, args, device, foreign_order), args)
+    return {"evaluated" if args.evaluate else "source_only": lifter}
+
+
+def load_matching_lifter(path: Path, args: Namespace, device: torch.device, foreign_order: str | None) -> Lifter:
     """A lifter from a file. Its sizes are the file's, whatever the flags say, and are noted in `args`.
 
     Args:
@@ -33,18 +50,18 @@ def fitting_lifter(path: Path, args: Namespace, device: torch.device, foreign_or
             order is not known.
     """
     lifter = load_lifter(path, device)
-    if lifter.pose_estimator.joints != len(H36M_17.joints):
-        raise InputError(f"{path}: lifts {lifter.pose_estimator.joints} joints, expected {len(H36M_17.joints)}")
+    if lifter.denoiser.joints != len(H36M_17.joints):
+        raise InputError(f"{path}: lifts {lifter.denoiser.joints} joints, expected {len(H36M_17.joints)}")
     about = read_checkpoint(path).get("about")
     if about is None:
         order = args.checkpoint_joint_order or foreign_order
         if order is None:
             raise InputError(
                 f"{path}: does not say its joint order, and released 3DHP models have another than released Human3.6M "
-                f"models; add --checkpoint-joint-order {' or '.join(JOINT_ORDERS)}"
+                f"models; add --checkpoint-joint-order {' or '.join(CHECKPOINT_ORDERS)}"
             )
         print(f"{path}: of another project, taken to be in {JOINT_ORDERS[order].name} order (--checkpoint-joint-order)")
-        reorder_joints(lifter, JOINT_ORDERS[order])
+        lifter.denoiser.reorder_joints(JOINT_ORDERS[order])
     trained = (about or {}).get("arguments", {}).get("downsample", args.downsample)
     if trained != args.downsample:
         raise InputError(
@@ -53,7 +70,8 @@ def fitting_lifter(path: Path, args: Namespace, device: torch.device, foreign_or
         )
     if args.deterministic and not lifter.deterministic:
         raise InputError(f"--deterministic: {path} is a diffusion lifter; leave the flag out")
-    args.channels, args.depth = lifter.pose_estimator.width, lifter.pose_estimator.depth
+    args.model = name_of(lifter.denoiser)
+    args.channels, args.depth = lifter.denoiser.channels, lifter.denoiser.depth
     args.number_of_frames = lifter.frames
     args.timestep, args.scale = lifter.diffusion.timesteps, lifter.diffusion.scale
     args.virtual_camera, args.deterministic = lifter.virtual_camera, lifter.deterministic
@@ -62,16 +80,31 @@ def fitting_lifter(path: Path, args: Namespace, device: torch.device, foreign_or
     return lifter
 
 
-def stored_refinement(path: Path, args: Namespace) -> Refinement | None:
-    """What an adapted checkpoint carries to refine poses; None where it carries nothing or `--refine none` is given."""
-    plain = (read_checkpoint(path).get("about") or {}).get("refinement")
-    return None if plain is None or args.refine == "none" else Refinement.from_plain(plain, str(path))
+def stored_refinement(path: Path) -> Refinement | None:
+    """What an adapted checkpoint carries to refine poses; None where it carries nothing."""
+    stored = (read_checkpoint(path).get("about") or {}).get("refinement")
+    return None if stored is None else Refinement.from_dict(stored, str(path))
 
 
-def set_speed(lifter: Lifter, args: Namespace) -> Lifter:
+def refinement_of(
+    lifter: Lifter, source: Sequence[LabelledVideo], noise: KeypointNoise, args: Namespace
+) -> Refinement | None:
+    """What refines a row's poses, None with `--refine none`: what the file with `--evaluate` carries, else measured.
+
+    Args:
+        source: at the lifter's frame rate.
+    """
+    if args.refine == "none":
+        return None
+    if args.evaluate:
+        return stored_refinement(find_checkpoint(args.evaluate, args.checkpoint))
+    return Refinement(SourceBones.measure(lifter, source), noise.target, args.refine)
+
+
+def apply_speed_flags(lifter: Lifter, args: Namespace) -> Lifter:
     """What `--amp`, `--compile` and `--gradient-checkpointing` ask for; a copy of a lifter needs it again."""
-    lifter.half = args.amp == "bf16"
-    lifter.pose_estimator.recompute = args.gradient_checkpointing
+    lifter.amp = args.amp == "bf16"
+    lifter.denoiser.gradient_checkpointing = args.gradient_checkpointing
     if args.compile:
-        lifter.pose_estimator.compile_blocks()
+        lifter.denoiser.compile_blocks()
     return lifter

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..datasets.h36m import FRAME_RATE
 from ..evaluation.protocol import METRICS, Scores
+from ..evaluation.scores_3dhp import compare_3dhp, format_3dhp
 from ..files import atomic_write
 from ..reprojection.jpma import AGGREGATIONS, NEED_LABELS, REFINED
+from .runlog import Record
 
 TITLES = {
     "source_only": "source only",
@@ -118,6 +119,23 @@ def tables(record: dict[str, Any], p2: bool = False, by_subject: bool = False, a
     return "\n".join(lines)
 
 
+def tables_3dhp(record: dict[str, Any], shown: str, p2: bool = False) -> str:
+    """The report of a 3DHP run as text: a row's official scores, those of all rows side by side, and `tables`.
+
+    Args:
+        record: of `metrics_record`, with `official_3dhp` in its rows. shown: the row whose scores are printed in full.
+    """
+    official = {}
+    for row, content in record["rows"].items():
+        name = content["headline"]
+        official[f"{TITLES[row]}, {label(name)}"] = content["official_3dhp"][name]
+    title = f"{TITLES[shown]}, {label(record['rows'][shown]['headline'])}"
+    return (
+        f"{title}, official scores\n{format_3dhp(official[title])}\n\n{compare_3dhp(official)}\n\n"
+        f"{tables(record, p2, action='test sequence')}"
+    )
+
+
 def _table(rows: dict[str, Any], metric: str, grouping: str, name: str) -> str:
     first = next(iter(rows.values()))[UNREFINED][metric]
     groups = list(first[grouping])
@@ -145,7 +163,7 @@ def _overall(rows: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def plot_curves(histories: dict[str, list[dict[str, float]]], path: Path, note: str) -> None:
+def plot_curves(histories: dict[str, list[Record]], path: Path, note: str) -> None:
     """Training losses against epochs, a panel per stage.
 
     Args:
@@ -180,10 +198,11 @@ def run_facts(
     about: dict[str, Any],
     reported_on: list[str],
     files: dict[str, str],
-    histories: dict[str, list[dict[str, float]]],
+    histories: dict[str, list[Record]],
+    frame_rate: float,
     args: Namespace,
 ) -> dict[str, Any]:
-    """What metrics.json says of a run beside its numbers."""
+    """What metrics.json says of a run beside its numbers; `frame_rate` is that of the frames scored."""
     return about | {
         "reported_on": reported_on,
         "root": args.root,
@@ -191,7 +210,7 @@ def run_facts(
         "num_proposals": args.num_proposals,
         "sampling_timesteps": args.sampling_timesteps,
         "clip_frames": args.number_of_frames,
-        "frame_rate": FRAME_RATE / args.downsample,
+        "frame_rate": frame_rate,
         "p_best": "per clip",
         "seed": args.seed,
         "files_sha256": files,

@@ -5,8 +5,9 @@ import time
 from pathlib import Path
 from types import TracebackType
 
-from ..processes import is_first
+from ..processes import is_main
 
+Record = dict[str, float]  # one epoch: `epoch`, `lr`, `seconds` and the epoch's mean losses
 BAR_WIDTH = 24
 REFRESH_SECONDS = 0.2
 
@@ -24,7 +25,7 @@ class Progress:
     def __init__(self, title: str, total: int, done: int = 0):
         self.title, self.total, self.done = title, total, done
         self._first, self._begin, self._drawn = done, time.monotonic(), 0.0
-        self._shown = sys.stderr.isatty() and is_first()
+        self._shown = sys.stderr.isatty() and is_main()
 
     def step(self) -> None:
         """One more step is done."""
@@ -64,7 +65,7 @@ class RunLog:
         if self._writer is not None:
             self._writer.close()
 
-    def epoch(self, stage: str, record: dict[str, float], epochs: int) -> None:
+    def epoch(self, stage: str, record: Record, epochs: int) -> None:
         """Print and store one epoch of a stage: `record` has `epoch`, `lr`, `seconds` and the epoch's mean losses."""
         values = " ".join(f"{name} {value:.4g}" for name, value in record.items() if name not in ("epoch", "seconds"))
         left = record["seconds"] * (epochs - record["epoch"])

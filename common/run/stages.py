@@ -1,32 +1,41 @@
-"""The parts of a run both scripts share: device, output folder, epoch checkpoints, resuming."""
+"""The stages of a run, which are its epochs, their checkpoints and resuming; and the folder they are written to."""
 
 import itertools
 import shutil
+import time
 from argparse import Namespace
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from .. import processes
+from ..adaptation.selection import CRITERIA
+from ..datasets.video import LabelledVideo, Video
 from ..errors import InputError
-from ..model.checkpoint import read_checkpoint, save_checkpoint
+from ..evaluation.protocol import evaluate
+from ..model.checkpoint import load_lifter, read_checkpoint, save_checkpoint
+from ..model.inference import Sampling
 from ..model.lifter import Lifter
-from .arguments import plain_arguments
-from .models import find_checkpoint
+from ..units import MILLIMETRES
+from .arguments import arguments_dict
+from .models import apply_speed_flags, find_checkpoint
 from .report import PREDICTIONS_FILE, RENDER_FILE, REPORT_FILES
+from .runlog import Progress, Record, RunLog
 
 SOURCE_FILE = "h36m_best_epoch.bin"  # a source model the user puts into -c; runs read it and leave it alone
 BEST_FILE = "best_epoch.bin"  # the adapted model
 STAGES = {"source_only": "source_", "adapted": "", "oracle": "oracle_"}  # stage -> how its checkpoints' names begin
+SELECTION_VIDEOS = 32  # at least, looked at after each epoch when the epoch is selected
 WARMUP_STEPS = 100  # of every stage, the learning rate rises linearly
 # What a resumed stage must ask for as before, so that it ends as if it had never stopped.
 MUST_MATCH = (
     "channels", "depth", "number_of_frames", "timestep", "scale", "batch_size", "downsample", "keypoints", "seed",
     "subjects_train", "actions", "drop_path", "no_data_augmentation", "virtual_camera", "deterministic",
-    "accumulate", "amp",
+    "accumulate", "amp", "model",
 )  # fmt: skip
+ADDED = {"model": "mixste"}  # flags that older checkpoints do not know, and what they stood for
 TARGET = ("subjects_unlabeled", "target_split", "target_intrinsics")  # each script has its own of these
 MUST_MATCH_IN = {
     "source_only": ("source_lr", "source_lrd"),
@@ -40,9 +49,9 @@ MUST_MATCH_IN = {
 
 def prepare_folder(args: Namespace) -> None:
     """Make the output folder; a run already there is moved aside unless it is resumed."""
-    if processes.is_first():
+    if processes.is_main():
         _prepare_folder(args)
-    processes.wait()
+    processes.barrier()
 
 
 def _prepare_folder(args: Namespace) -> None:
@@ -57,11 +66,13 @@ def _prepare_folder(args: Namespace) -> None:
         return
     if args.source_checkpoint and args.source_checkpoint.resolve() in [path.resolve() for path in checkpoints]:
         raise InputError(f"--source-checkpoint: {args.source_checkpoint} lies in the output folder; give another -c")
-    set_aside(args.checkpoint, checkpoints)
+    archive_previous_run(args.checkpoint, checkpoints)
 
 
-def set_aside(folder: Path, checkpoints: Iterable[Path] = ()) -> None:
+def archive_previous_run(folder: Path, checkpoints: Iterable[Path] = ()) -> None:
     """Move an earlier run's reports, and the checkpoints given, to a new folder previous-N: nothing is overwritten."""
+    if not processes.is_main():
+        return
     reports = [folder / name for name in (*REPORT_FILES, RENDER_FILE, PREDICTIONS_FILE)] + sorted(folder.glob("*.mat"))
     old = [*checkpoints, *(path for path in reports if path.exists())]
     if old:
@@ -73,7 +84,7 @@ def set_aside(folder: Path, checkpoints: Iterable[Path] = ()) -> None:
         print(f"{', '.join(path.name for path in old)}: of an earlier run, moved to {aside}")
 
 
-def seed_dropping(seed: int, epoch: int) -> None:
+def seed_stochastic_depth(seed: int, epoch: int) -> None:
     """Seed PyTorch's own generators, which stochastic depth draws from: by epoch, so that a resumed run need not know
     their state, and by process."""
     torch.manual_seed(hash((seed, epoch, processes.rank())) % 2**63)
@@ -85,51 +96,162 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, peak: float, decay: floa
         group["lr"] = peak * decay ** (epoch - 1) * min(1.0, (step + 1) / WARMUP_STEPS)
 
 
-def keep_epoch(
-    stage: str,
-    lifter: Lifter,
-    optimizer: torch.optim.Optimizer,
-    history: list[dict[str, float]],
-    generator: torch.Generator,
-    about: dict[str, Any],
-    args: Namespace,
-    extra: dict[str, Any] | None = None,
-) -> None:
-    """Write an epoch's checkpoints: the latest with all that resuming needs, every `-cf` epochs one to stay."""
-    if not processes.is_first():
-        return
-    training = {
-        "stage": stage,
-        "student": lifter.pose_estimator.state_dict(),
-        "history": history,
-        "generator": generator.get_state(),
-        **(extra or {}),
-    }
-    epoch, lr, prefix = history[-1]["epoch"], history[-1]["lr"], STAGES[stage]
-    latest = args.checkpoint / f"{prefix}latest_epoch.bin"
-    save_checkpoint(latest, lifter, epoch, lr, about, optimizer.state_dict(), training)
-    if epoch % args.checkpoint_frequency == 0:
-        save_checkpoint(args.checkpoint / f"{prefix}epoch_{epoch}.bin", lifter, epoch, lr, about)
+def epoch_score(
+    args: Namespace, target: Sequence[Video], reported: Sequence[LabelledVideo]
+) -> Callable[[Lifter], float] | None:
+    """What `--select` says of an epoch's lifter, lower is better, on evenly spread videos; None for the last epoch.
+
+    Args:
+        target: all criteria but one look at its 2D alone. reported: the oracle's, which is for comparison and looks
+            at labels; at the lifter's frame rate.
+    """
+    if args.select == "last":
+        return None
+    sampling = Sampling(args.num_proposals, 1, seed=args.seed)
+    if args.select == "oracle":
+        judged = reported[:: max(len(reported) // SELECTION_VIDEOS, 1)]
+        return lambda lifter: evaluate(lifter, judged, sampling, "estimated").all_frames("J_Agg")
+    seen = [v.downsampled(args.downsample) for v in target[:: max(len(target) // SELECTION_VIDEOS, 1)]]
+    return lambda lifter: CRITERIA[args.select](lifter, seen, sampling)
 
 
-def resumed(stage: str, args: Namespace) -> dict[str, Any] | None:
-    """The checkpoint a stage goes on from with --resume, None to begin anew."""
-    if args.resume is None:
-        return None
-    path = args.checkpoint / f"{STAGES[stage]}latest_epoch.bin"
-    if args.resume:
-        named = find_checkpoint(args.resume, args.checkpoint)
-        if _resumable(named)["training"]["stage"] == stage:
-            path = named
-    if not path.is_file():
-        return None
-    state = _resumable(path)
-    for name in MUST_MATCH + MUST_MATCH_IN[stage]:
-        found, asked = state["about"]["arguments"].get(name), plain_arguments(args).get(name)
-        if found != asked:
-            raise InputError(f"{path}: was made with {name} {found}, this run asks for {asked}; give the same value")
-    print(f"{stage}: resumed from {path}, epoch {state['epoch']}")
-    return state
+class Stage:
+    """One stage of a run: which epochs are left, what is recorded of each, its checkpoints, and resuming from them.
+
+    Attributes:
+        history: a record per finished epoch: `epoch`, `lr`, `seconds`, the mean losses, and what else is noted.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        epochs: int,
+        steps: int,
+        lifter: Lifter,
+        optimizer: torch.optim.Optimizer,
+        generator: torch.Generator,
+        args: Namespace,
+        log: RunLog,
+    ):
+        """
+        Args:
+            name: a key of `STAGES`. steps: batches in an epoch.
+            lifter: the one that is trained. generator: where batches and draws come from.
+        """
+        self.name, self.total, self.steps = name, epochs, steps
+        self.history: list[Record] = []
+        self._lifter, self._optimizer, self._generator = lifter, optimizer, generator
+        self._args, self._log = args, log
+
+    def resume(self, base: str | None = None) -> dict[str, Any]:
+        """With --resume, put lifter, optimizer, generator and history where the latest checkpoint left them.
+
+        Args:
+            base: the hash of the source model's weights, which must be what it was.
+
+        Returns:
+            The checkpoint's `training` entry; empty where the stage begins anew.
+
+        Raises:
+            InputError: the checkpoint was made with other flags or from another source model.
+        """
+        state = self._checkpoint()
+        if state is None:
+            return {}
+        training: dict[str, Any] = state["training"]
+        if base is not None and training["base"] != base:
+            raise InputError(
+                f"{self._args.checkpoint}: its adaptation started from another source model (hash "
+                f"{training['base'][:12]}, now {base[:12]}); give another -c, or the same source"
+            )
+        self._lifter.denoiser.load_state_dict(training["student"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._generator.set_state(training["generator"])
+        self.history = list(training["history"])
+        return training
+
+    def _checkpoint(self) -> dict[str, Any] | None:
+        """What to go on from, None to begin anew."""
+        args = self._args
+        if args.resume is None:
+            return None
+        path = args.checkpoint / f"{STAGES[self.name]}latest_epoch.bin"
+        if args.resume:
+            named = find_checkpoint(args.resume, args.checkpoint)
+            if _resumable(named)["training"]["stage"] == self.name:
+                path = named
+        if not path.is_file():
+            return None
+        state = _resumable(path)
+        for name in MUST_MATCH + MUST_MATCH_IN[self.name]:
+            found, asked = state["about"]["arguments"].get(name, ADDED.get(name)), arguments_dict(args).get(name)
+            if found != asked:
+                raise InputError(
+                    f"{path}: was made with {name} {found}, this run asks for {asked}; give the same value"
+                )
+        print(f"{self.name}: resumed from {path}, epoch {state['epoch']}")
+        return state
+
+    def epochs(self) -> Iterator[int]:
+        """The epochs that are left, from 1."""
+        self._progress = Progress(self.name, self.total * self.steps, len(self.history) * self.steps)
+        for epoch in range(len(self.history) + 1, self.total + 1):
+            seed_stochastic_depth(self._args.seed, epoch)
+            self._begin = time.monotonic()
+            yield epoch
+
+    def step_done(self) -> None:
+        """A batch is done."""
+        self._progress.step()
+
+    def record(self, totals: Mapping[str, torch.Tensor], count: int) -> Record:
+        """Begin the epoch's record.
+
+        Args:
+            totals: losses by name, summed over the epoch by this process; names that end in _mm are in metres.
+            count: what to divide them by.
+        """
+        losses = {
+            name: processes.all_reduce(total).item() / count * (MILLIMETRES if name.endswith("_mm") else 1)
+            for name, total in totals.items()
+        }
+        seconds, lr = time.monotonic() - self._begin, self._optimizer.param_groups[0]["lr"]
+        self.history.append({"epoch": len(self.history) + 1, "lr": lr, "seconds": seconds, **losses})
+        return self.history[-1]
+
+    def save(self, about: dict[str, Any], extra: Mapping[str, Any] | None = None, keep_best: bool = False) -> None:
+        """Print and log the epoch's record and write its checkpoints: the latest with all that resuming needs, every
+        -cf epochs one to stay.
+
+        Args:
+            about: plain values that say where the weights come from. extra: of the stage, beside what every one needs.
+            keep_best: write `BEST_FILE` too when no other epoch has a better `selection_score`; always without scores.
+        """
+        self._progress.clear()
+        self._log.epoch(self.name, self.history[-1], self.total)
+        if not processes.is_main():
+            return
+        epoch, lr, lifter = len(self.history), self.history[-1]["lr"], self._lifter
+        scores = [record.get("selection_score", -record["epoch"]) for record in self.history]
+        if keep_best and scores[-1] == min(scores):  # first, as a run stopped here does the epoch again
+            save_checkpoint(self._args.checkpoint / BEST_FILE, lifter, epoch, lr, about)
+        training = {
+            "stage": self.name,
+            "student": lifter.denoiser.state_dict(),
+            "history": self.history,
+            "generator": self._generator.get_state(),
+            **(extra or {}),
+        }
+        folder, prefix = self._args.checkpoint, STAGES[self.name]
+        state = self._optimizer.state_dict()
+        save_checkpoint(folder / f"{prefix}latest_epoch.bin", lifter, epoch, lr, about, state, training)
+        if epoch % self._args.checkpoint_frequency == 0:
+            save_checkpoint(folder / f"{prefix}epoch_{epoch}.bin", lifter, epoch, lr, about)
+
+    def best(self, device: torch.device) -> Lifter:
+        """The lifter in `BEST_FILE`, in every process."""
+        processes.barrier()  # for the file
+        return apply_speed_flags(load_lifter(self._args.checkpoint / BEST_FILE, device), self._args)
 
 
 def _resumable(path: Path) -> dict[str, Any]:
@@ -137,9 +259,3 @@ def _resumable(path: Path) -> dict[str, Any]:
     if not content.get("training"):
         raise InputError(f"{path}: holds weights only, nothing to resume from; give a ...latest_epoch.bin")
     return content
-
-
-def restore(state: dict[str, Any], generator: torch.Generator) -> list[dict[str, float]]:
-    """Put the random number generator back where it was; returns the history."""
-    generator.set_state(state["training"]["generator"])
-    return list(state["training"]["history"])

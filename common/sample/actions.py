@@ -9,12 +9,17 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from . import poses as poses
+from . import poses
 from .body import Body, Hand, pose_joints
 from .gait import walk
 from .motion import FPS, Key, Style, stand_or_sit
 
 Keys = Iterator[Key]
+
+
+def _twice(make: Callable[[], Hand]) -> tuple[Hand, Hand]:
+    """A left and a right hand alike."""
+    return make(), make()
 
 
 def _directions(rng: np.random.Generator, style: Style, frames: int) -> Keys:
@@ -83,7 +88,7 @@ def _phoning(rng: np.random.Generator, style: Style, frames: int) -> Keys:
 
 def _photo(rng: np.random.Generator, style: Style, frames: int) -> Keys:
     def camera(up: float) -> tuple[Hand, Hand]:
-        return tuple(poses.hand(rng, "head", (0.26, 0.06, -0.02 + up), (0.1, 0.8, -1.0), 0.012) for _ in range(2))
+        return _twice(lambda: poses.hand(rng, "head", (0.26, 0.06, -0.02 + up), (0.1, 0.8, -1.0), 0.012))
 
     yield Key(poses.hang(rng), poses.hang(rng), poses.posture(rng), hold=0.3)
     while True:
@@ -162,7 +167,7 @@ def _sitting_down(rng: np.random.Generator, style: Style, frames: int) -> Keys:
         crouch = {"low": 0.55, "back": 0.3, "lean": 0.5, "bend": 0.35, "nod": -0.1, "heels": 0.1}
         yield Key(poses.table(rng), poses.table(rng), poses.posture(rng, **crouch), 1.1, 0.02)
         ground = {"low": 0.885, "back": back, "spread": spread}
-        behind = [poses.hand(rng, "floor", (-0.30, 0.24, 0.13), (-1.0, 0.5, 0.1), 0.015) for _ in range(2)]
+        behind = _twice(lambda: poses.hand(rng, "floor", (-0.30, 0.24, 0.13), (-1.0, 0.5, 0.1), 0.015))
         yield Key(*behind, poses.posture(rng, **ground, lean=-0.3, bend=0.15), 0.9, rng.uniform(0.3, 0.8))
         for _ in range(rng.integers(1, 3)):
             resting = rng.random() < 0.6
@@ -194,7 +199,7 @@ def _waiting(rng: np.random.Generator, style: Style, frames: int) -> Keys:
 
 def _walking(rng: np.random.Generator, style: Style, frames: int) -> Keys:
     while True:
-        swing = [Hand("swing", np.zeros(3)) for _ in range(2)]
+        swing = _twice(lambda: Hand("swing", np.zeros(3)))
         yield Key(*swing, poses.posture(rng), 0.8, rng.uniform(1.0, 2.0))
 
 
@@ -207,18 +212,18 @@ def _walk_dog(rng: np.random.Generator, style: Style, frames: int) -> Keys:
 
 def _exercise(rng: np.random.Generator, style: Style, frames: int) -> Keys:
     while True:
-        up = [poses.hand(rng, "shoulder", (0.1, 0.15, 0.95)) for _ in range(2)]
+        up = _twice(lambda: poses.hand(rng, "shoulder", (0.1, 0.15, 0.95)))
         yield Key(*up, poses.posture(rng), 0.8, 0.2)
-        out = [poses.hand(rng, "shoulder", (0.1, 0.95, 0.05)) for _ in range(2)]
+        out = _twice(lambda: poses.hand(rng, "shoulder", (0.1, 0.95, 0.05)))
         yield Key(*out, poses.posture(rng), 0.7, 0.2)
-        ahead = [poses.hand(rng, "shoulder", (0.95, 0.0, 0.0)) for _ in range(2)]
+        ahead = _twice(lambda: poses.hand(rng, "shoulder", (0.95, 0.0, 0.0)))
         low = rng.uniform(0.3, 0.5)
         yield Key(*ahead, poses.posture(rng, low=low, back=0.18, lean=0.5, heels=0.4 * low), 0.9, 0.2)
 
 
 def _boxing(rng: np.random.Generator, style: Style, frames: int) -> Keys:
     while True:
-        guard = [poses.hand(rng, "shoulder", (0.42, -0.1, 0.05), (0.0, 0.5, -1.0)) for _ in range(2)]
+        guard = _twice(lambda: poses.hand(rng, "shoulder", (0.42, -0.1, 0.05), (0.0, 0.5, -1.0)))
         yield Key(*guard, poses.posture(rng, low=0.06, back=0.04, lean=0.1, look=0.0), 0.35, rng.uniform(0.1, 0.6))
         punch = poses.hand(rng, "shoulder", (0.93, -0.25, rng.uniform(-0.1, 0.2)))
         left = rng.random() < 0.5

@@ -8,6 +8,7 @@ inside the breadths, so those are cut to about three quarters.
 Body axes: x forward, y left, z up. Metres and radians.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -125,7 +126,7 @@ def rotation(angles: np.ndarray) -> np.ndarray:
     return np.stack([np.stack(row, -1) for row in rows], -2)
 
 
-def turn(frames: np.ndarray, vector: np.ndarray) -> np.ndarray:
+def turn(frames: np.ndarray, vector: np.ndarray | Sequence[float]) -> np.ndarray:
     """Vectors (3,) or (F, 3), given in the frames (F, 3, 3), in world axes (F, 3)."""
     return np.einsum("fij,fj->fi", frames, np.broadcast_to(vector, (len(frames), 3)))
 

@@ -78,7 +78,9 @@ def make_sample(out_dir: Path, seed: int = 0, length: float = 1.0) -> None:
 
 
 def _make_h36m(out_dir: Path, seed: int, length: float, provenance: str) -> None:
-    positions, exact, detected = ({subject: {} for subject in BODIES} for _ in range(3))
+    positions: dict[str, dict[str, np.ndarray]] = {subject: {} for subject in BODIES}
+    exact: dict[str, dict[str, list[np.ndarray]]] = {subject: {} for subject in BODIES}
+    detected: dict[str, dict[str, list[np.ndarray]]] = {subject: {} for subject in BODIES}
     for number, (subject, body) in enumerate(BODIES.items()):
         frames = round(SECONDS[subject] * length * FPS)
         for take, action in enumerate(TAKES):

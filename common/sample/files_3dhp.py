@@ -1,6 +1,6 @@
 """The sample data in MPI-INF-3DHP's layout: a training rig of four cameras, and the six test sequences."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -52,14 +52,21 @@ def look_at(position: np.ndarray, target: np.ndarray) -> tuple[float, float, flo
         [yx - xy, xz + zx, zy + yz, zz - xx - yy],
     ]
     quaternion = np.linalg.eigh(np.array(symmetric))[1][:, -1]
-    return tuple(float(value) for value in quaternion * np.sign(quaternion[np.abs(quaternion).argmax()]))
+    w, x, y, z = (quaternion * np.sign(quaternion[np.abs(quaternion).argmax()])).tolist()
+    return w, x, y, z
 
 
 def train_cameras() -> dict[str, Camera]:
     """The invented training rig."""
-    intrinsics = (TRAIN_FOCAL, TRAIN_FOCAL, TRAIN_SIZE / 2, TRAIN_SIZE / 2, 0.0, 0.0, 0.0, 0.0, 0.0)
     return {
-        name: Camera(name, TRAIN_SIZE, TRAIN_SIZE, intrinsics, look_at(np.array(place), TARGET), place)
+        name: Camera(
+            TRAIN_SIZE,
+            TRAIN_SIZE,
+            TRAIN_FOCAL,
+            name=name,
+            orientation=look_at(np.array(place), TARGET),
+            translation=place,
+        )  # fmt: skip
         for name, place in TRAIN_RIG.items()
     }
 
@@ -76,7 +83,8 @@ def make_3dhp(out_dir: Path, seed: int, seconds: float, provenance: str) -> None
         for sequence, actions in TRAIN_ACTIONS.items():
             joints = np.concatenate([make_clip(action, body, style, frames, rng) for action in actions])
             train[f"{subject} {sequence}"] = [{name: _seen(joints, camera) for name, camera in cameras.items()}]
-    calibration = {name: asdict(camera) for name, camera in cameras.items()}
+    entries = ("name", "width", "height", "intrinsics", "orientation", "translation")
+    calibration = {name: {entry: getattr(camera, entry) for entry in entries} for name, camera in cameras.items()}
     write_npz(out_dir / TRAIN_FILE, data=train, cameras=calibration, **label)
 
     frames *= 2

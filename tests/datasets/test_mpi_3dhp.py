@@ -1,0 +1,441 @@
+"""The MPI-INF-3DHP files: read back exactly, every mistake named, and the self-check of the joint order."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from bodies import poses
+
+from common.datasets.cameras_3dhp import TEST_SEQUENCES, fit_intrinsics, parse_intrinsics
+from common.datasets.cameras_3dhp import test_cameras as cameras_3dhp
+from common.datasets.mpi_3dhp import TEST_FILE, TRAIN_FILE, UNLABELLED, TestSequence, load_3dhp_test, load_3dhp_train
+from common.datasets.npz import read_object, write_npz
+from common.datasets.plausibility import check_joint_order
+from common.datasets.video import LabelledVideo, Video
+from common.errors import InputError
+from common.files import sha256
+from common.geometry.camera import denormalise, project
+from common.geometry.skeleton import H36M_17, MPI_3DHP_17, convert, mirror
+from common.sample.files_3dhp import TRAIN_FOCAL, make_3dhp, train_cameras
+
+RECORDING, CAMERA = "S2 Seq1", "7"  # of the mistakes below
+TEST_VIDEO = "TS5"
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("3dhp")
+    make_3dhp(folder, seed=3, seconds=0.2, provenance="SYNTHETIC, for a test")
+    return folder
+
+
+@pytest.fixture
+def trees(sample: Path) -> dict[str, Any]:
+    """The content of both files, to be written with one mistake in it."""
+    train = {key: read_object(sample / TRAIN_FILE, key) for key in ("data", "cameras")}
+    return train | {"test": read_object(sample / TEST_FILE, "data")}
+
+
+@pytest.fixture
+def save(tmp_path: Path, trees: dict) -> Callable[[], Path]:
+    def write() -> Path:
+        stored = {} if trees["cameras"] is None else {"cameras": trees["cameras"]}
+        write_npz(tmp_path / TRAIN_FILE, data=trees["data"], **stored)
+        write_npz(tmp_path / TEST_FILE, data=trees["test"])
+        return tmp_path
+
+    return write
+
+
+def refusal(load: Callable, folder: Path, *parts: str, **arguments: str) -> None:
+    """Loading must fail with one line that holds every one of `parts`."""
+    with pytest.raises(InputError) as caught:
+        load(folder, **arguments)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in parts:
+        assert part in message, message
+
+
+def reprojection_px(video: LabelledVideo) -> torch.Tensor:
+    """(F, 17) pixels between the keypoints and the projected labels."""
+    projected = project(video.pose + video.trajectory[:, None], video.intrinsics)
+    return (projected - video.keypoints).norm(dim=-1) * video.width / 2
+
+
+def check_tensors(video: LabelledVideo, entry: dict[str, np.ndarray]) -> None:
+    """What was read is what the file holds, joint by joint, in the units used inside."""
+    frames = len(entry["data_3d"])
+    tensors = video.keypoints, video.intrinsics, video.pose, video.trajectory
+    assert [t.shape for t in tensors] == [(frames, 17, 2), (9,), (frames, 17, 3), (frames, 3)]
+    assert all(t.dtype == torch.float32 and t.isfinite().all() for t in tensors)
+    assert (video.pose[:, H36M_17.root_index] == 0).all()
+    in_camera = convert((video.pose + video.trajectory[:, None]).numpy(), H36M_17, MPI_3DHP_17)
+    np.testing.assert_allclose(in_camera * 1000, entry["data_3d"], atol=2e-3)
+    pixels = convert(denormalise(video.keypoints, video.width, video.height).numpy(), H36M_17, MPI_3DHP_17)
+    np.testing.assert_allclose(pixels, entry["data_2d"], atol=1e-3)
+    for name, number in {"pelvis": "Hip", "head_top": "Head", "neck": "Thorax", "LAnkle": "LFoot"}.items():
+        seen = video.pose[:, H36M_17.index(number)] + video.trajectory
+        np.testing.assert_allclose(seen * 1000, entry["data_3d"][:, MPI_3DHP_17.index(name)], atol=2e-3)
+
+
+def test_train_file(sample: Path) -> None:
+    data = load_3dhp_train(sample)
+    stored = read_object(sample / TRAIN_FILE, "data")
+    names = [(*recording.split(), camera) for recording, (views,) in stored.items() for camera in views]
+    assert [(v.subject, v.action, v.camera) for v in data.videos] == names and len(names) == 32
+    for video in data.videos:
+        check_tensors(video, stored[f"{video.subject} {video.action}"][0][video.camera])
+        assert (video.width, video.height, video.fps) == (2048, 2048, 50)
+        expected = train_cameras()[video.camera].normalised_intrinsics().float()
+        torch.testing.assert_close(video.intrinsics, expected)
+        assert reprojection_px(video).max() < 0.05
+    assert data.provenance == "SYNTHETIC, for a test" and data.synthetic is True
+    assert data.files == {TRAIN_FILE: sha256(sample / TRAIN_FILE)}
+    assert data.notes == [f"training cameras as stored in {TRAIN_FILE}"]
+
+
+def test_test_file(sample: Path) -> None:
+    data = load_3dhp_test(sample)
+    stored = read_object(sample / TEST_FILE, "data")
+    assert [v.subject for v in data.videos] == ["TS1", "TS2", "TS3", "TS4", "TS5", "TS6"] == list(TEST_SEQUENCES)
+    for name, found in zip(TEST_SEQUENCES, data.videos):
+        camera = cameras_3dhp()[name]
+        assert (found.subject, found.action, found.camera) == (name, name, name)
+        assert (found.width, found.height) == (camera.width, camera.height)
+        check_tensors(found, stored[name])
+        assert reprojection_px(found).max() < 0.05
+        assert found.valid.dtype == torch.bool and found.activity.dtype == torch.int64
+        assert (found.valid.numpy() == stored[name]["valid"]).all() and not found.valid.all()
+        assert (found.activity.numpy() == stored[name]["activity"]).all()
+    aspects = {v.subject: float(v.intrinsics[1] / v.intrinsics[0]) for v in data.videos}
+    assert aspects == pytest.approx(dict.fromkeys(TEST_SEQUENCES, 1.0) | {"TS5": 0.993236423, "TS6": 0.993236423})
+    assert data.synthetic is True and data.notes == [] and data.files == {TEST_FILE: sha256(sample / TEST_FILE)}
+
+
+def test_a_test_sequence_is_thinned_with_its_flags_and_loses_them_with_its_labels(sample: Path) -> None:
+    found = load_3dhp_test(sample).videos[0]
+    thin, bare = found.downsampled(2, 1), found.unlabelled()
+    for name in ("keypoints", "pose", "trajectory", "valid", "activity"):
+        assert torch.equal(getattr(thin, name), getattr(found, name)[1::2]), name
+    assert type(thin) is TestSequence and thin.fps == found.fps / 2
+    assert type(bare) is Video and not vars(bare).keys() & {"pose", "trajectory", "valid", "activity"}
+
+
+def test_files_of_the_published_layout(save: Callable, trees: dict) -> None:
+    """Neither cameras nor activities nor provenance; `valid` as MATLAB's column."""
+    trees["cameras"] = None
+    for entry in trees["test"].values():
+        del entry["activity"]
+        entry["valid"] = entry["valid"][:, None]
+    test = load_3dhp_test(save())
+    assert all(found.activity is None and found.valid.ndim == 1 for found in test.videos)
+    train = load_3dhp_train(save(), "estimate")
+    for data in (train, test):
+        assert data.provenance == UNLABELLED and data.synthetic is False
+    refusal(load_3dhp_train, save(), TRAIN_FILE, "stores no 'cameras'", "--target-intrinsics estimate")
+
+
+def test_cameras_that_differ_between_recordings(save: Callable, trees: dict) -> None:
+    other = {name: camera | {"width": 1024} for name, camera in trees["cameras"].items()}
+    trees["cameras"] = trees["cameras"] | {RECORDING: other}
+    widths = {(v.width, f"{v.subject} {v.action}" == RECORDING) for v in load_3dhp_train(save()).videos}
+    assert widths == {(1024, True), (2048, False)}
+
+
+def test_estimate_recovers_the_cameras(sample: Path) -> None:
+    data = load_3dhp_train(sample, "estimate")
+    for video in data.videos:
+        expected = train_cameras()[video.camera].normalised_intrinsics()
+        assert ((video.intrinsics - expected)[:2].abs() < 1e-3 * expected[:2]).all()
+        assert ((video.intrinsics - expected)[2:4].abs() * 1024 < 1e-3 * 1024).all()  # pixels of 1024
+        assert reprojection_px(video).max() < 0.05
+    (note,) = data.notes
+    assert "target 3D labels were read for calibration" in note
+
+
+def test_fit_is_exact_and_needs_pairs_that_belong_together() -> None:
+    rng = np.random.default_rng(0)
+    points = rng.normal(0, 0.5, (30, 17, 3)) + [0.2, -0.1, 4]
+    pixels = points[..., :2] / points[..., 2:] * [1400, 1390] + [1000, 1050]
+    intrinsics, misfit = fit_intrinsics(points * 1000, pixels, "here")
+    assert intrinsics == pytest.approx((1400, 1390, 1000, 1050)) and misfit < 1e-8
+    for wrong in (pixels[::-1], 2048 - pixels):
+        with pytest.raises(InputError, match="here: intrinsics cannot be estimated"):
+            fit_intrinsics(points, wrong, "here")
+
+
+def test_given_intrinsics(sample: Path) -> None:
+    right = load_3dhp_train(sample, f"{TRAIN_FOCAL},{TRAIN_FOCAL},1024,1024")
+    for video, stored in zip(right.videos, load_3dhp_train(sample).videos):
+        assert torch.equal(video.intrinsics, stored.intrinsics)
+    (note,) = right.notes
+    assert "as given" in note and "1500,1500,1024,1024" in note
+    _, doubt = load_3dhp_train(sample, "1500,1500,1200,1024").notes
+    assert "176 px" in doubt and "32 of 32 videos" in doubt
+    for text in ("files", "1500,1500,1024", "1500,0,1,1", "nan,1500,1,1", "1500,1500,inf,1", "1500,1500,1,1,1", ""):
+        with pytest.raises(InputError, match="expected file, estimate or FX,FY,CX,CY"):
+            parse_intrinsics(text)
+        refusal(load_3dhp_train, sample, "--target-intrinsics", intrinsics=text)
+
+
+@pytest.mark.parametrize("load, name", [(load_3dhp_train, TRAIN_FILE), (load_3dhp_test, TEST_FILE)])
+def test_missing_file_says_where_to_get_it(tmp_path: Path, load: Callable, name: str) -> None:
+    for folder in (tmp_path, tmp_path / "absent"):
+        refusal(load, folder, name, str(folder), "https://vcai.mpi-inf.mpg.de/3dhp-dataset/", "annot3", "--sample")
+    (tmp_path / name).write_bytes(b"not an archive")
+    refusal(load, tmp_path, name, "npz")
+
+
+@pytest.mark.parametrize("load, name", [(load_3dhp_train, TRAIN_FILE), (load_3dhp_test, TEST_FILE)])
+def test_wrong_label(tmp_path: Path, load: Callable, name: str) -> None:
+    write_npz(tmp_path / name, data={}, synthetic="no")
+    refusal(load, tmp_path, name, "'synthetic'", "one bool")
+
+
+def change_points(change: Callable[[np.ndarray], Any]) -> Callable[[dict], None]:
+    def apply(entry: dict) -> None:
+        entry["data_3d"] = change(entry["data_3d"].copy())
+
+    return apply
+
+
+def change_pixels(change: Callable[[np.ndarray], Any]) -> Callable[[dict], None]:
+    def apply(entry: dict) -> None:
+        entry["data_2d"] = change(entry["data_2d"].copy())
+
+    return apply
+
+
+def put(frame: int, value: float) -> Callable[[np.ndarray], np.ndarray]:
+    def apply(array: np.ndarray) -> np.ndarray:
+        array[frame, 3, 1] = value
+        return array
+
+    return apply
+
+
+MISTAKES = {
+    "no 3D": (lambda entry: entry.pop("data_3d"), ["'data_3d'", "found none"]),
+    "no 2D": (lambda entry: entry.pop("data_2d"), ["'data_2d'", "found none"]),
+    "28 joints": (change_points(lambda x: np.tile(x, (1, 2, 1))[:, :28]), ["(frames, 17, 3)", "28, 3"]),
+    "flat": (change_points(lambda x: x.reshape(len(x), -1)), ["(frames, 17, 3)", "51)"]),
+    "no frames": (change_points(lambda x: x[:0]), ["(frames, 17, 3)", "(0, 17, 3)"]),
+    "text": (change_points(lambda x: x.astype(str)), ["numbers", "data_3d"]),
+    "3D as 2D": (change_pixels(lambda x: np.pad(x, ((0, 0), (0, 0), (0, 1)))), ["data_2d", ", 17, 2)", "17, 3)"]),
+    "shorter 2D": (change_pixels(lambda x: x[:-1]), ["data_2d", "as data_3d"]),
+    "NaN in 3D": (change_points(put(1, np.nan)), ["data_3d: 1 of", "NaN", "frame 1"]),
+    "NaN in 2D": (change_pixels(put(2, np.nan)), ["data_2d: 1 of", "NaN", "frame 2"]),
+    "infinite": (change_pixels(put(0, -np.inf)), ["data_2d: 1 of", "infinity", "frame 0"]),
+    "infinite in float32": (change_points(lambda x: put(0, 1e300)(x.astype(np.float64))), ["absurd", "frame 0"]),
+    "metres": (change_points(lambda x: x / 1000), ["metres, multiply by 1000"]),
+    "centimetres": (change_points(lambda x: x / 10), ["expected a person in millimetres"]),
+    "micrometres": (change_points(lambda x: x * 1000), ["expected a person in millimetres"]),
+    "root-relative": (change_points(lambda x: x - x[:, -3:-2]), ["behind the camera", "not relative to the pelvis"]),
+    "normalised 2D": (change_pixels(lambda x: x / 1024 - 1), ["data_2d", "look normalised"]),
+    "2D elsewhere": (change_pixels(lambda x: x * 20), ["data_2d", "outside the image"]),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_wrong_arrays(save: Callable, trees: dict, mistake: str) -> None:
+    change, parts = MISTAKES[mistake]
+    change(trees["data"][RECORDING][0][CAMERA])
+    change(trees["test"][TEST_VIDEO])
+    folder = save()
+    for intrinsics in ("file", "estimate"):
+        refusal(load_3dhp_train, folder, f"{TRAIN_FILE}: {RECORDING}, camera {CAMERA}", *parts, intrinsics=intrinsics)
+    refusal(load_3dhp_test, folder, f"{TEST_FILE}: {TEST_VIDEO}", *parts)
+
+
+def test_wrong_training_layout(save: Callable, trees: dict) -> None:
+    right = trees["data"]
+    for wrong, part in (
+        ([1.0], "found list"),
+        ({}, "'S1 Seq1'"),
+        ({"S1": right[RECORDING]}, "S1: expected a subject and a sequence"),
+        ({RECORDING: right[RECORDING][0]}, "expected a list of dicts"),
+        ({RECORDING: [np.zeros(3)]}, "expected a list of dicts"),
+        ({RECORDING: [{CAMERA: 3}]}, "found none"),
+    ):
+        trees["data"] = wrong
+        refusal(load_3dhp_train, save(), TRAIN_FILE, part)
+
+
+def test_wrong_cameras(save: Callable, trees: dict) -> None:
+    right = trees["cameras"]
+    for wrong, part in (
+        ([1], "expected 'cameras' to be a dict"),
+        ({name: right[name] for name in right if name != CAMERA}, "camera 7: not among the file's 'cameras'"),
+        (right | {CAMERA: 5}, "nine intrinsics"),
+        (right | {CAMERA: right[CAMERA] | {"intrinsics": (1500.0, 1500.0, 1024.0, 1024.0)}}, "nine intrinsics"),
+        (right | {CAMERA: right[CAMERA] | {"intrinsics": (float("nan"),) * 9}}, "nine intrinsics"),
+        (right | {CAMERA: right[CAMERA] | {"height": 0}}, "nine intrinsics"),
+        (right | {CAMERA: {"width": 2048, "height": 2048}}, "nine intrinsics"),
+    ):
+        trees["cameras"] = wrong
+        refusal(load_3dhp_train, save(), TRAIN_FILE, part)
+    (note,) = load_3dhp_train(save(), "1500,1500,1024,1024").notes  # asks for nothing that is wrong
+    assert "as given" in note
+
+
+def test_wrong_test_layout(save: Callable, trees: dict) -> None:
+    right = trees["test"]
+    for wrong, parts in (
+        ([1.0], ["TS1, TS2, TS3, TS4, TS5, TS6 missing", "found none"]),
+        ({name: entry for name, entry in right.items() if name not in ("TS2", "TS6")}, ["TS2, TS6 missing"]),
+        (right | {TEST_VIDEO: np.zeros(3)}, [TEST_VIDEO, "found none"]),
+    ):
+        trees["test"] = wrong
+        refusal(load_3dhp_test, save(), TEST_FILE, *parts)
+
+
+FLAG_MISTAKES = {
+    "no valid": ("valid", None, ["'valid'", "found none"]),
+    "short valid": ("valid", lambda x: x[:-3], ["'valid'", "as data_3d"]),
+    "one column too many": ("valid", lambda x: np.stack([x, x], 1), ["'valid'", "as data_3d"]),
+    "valid in per cent": ("valid", lambda x: x * 100, ["'valid'", "0 or 1", "100"]),
+    "valid NaN": ("valid", lambda x: x * np.nan, ["'valid'", "0 or 1", "nan"]),
+    "nothing valid": ("valid", lambda x: x * 0, ["no frame is valid"]),
+    "activity from 0": ("activity", lambda x: x - x.min(), ["'activity'", "1 to 7", "found 0"]),
+    "activity 8": ("activity", lambda x: np.r_[x[:-1], 8], ["'activity'", "1 to 7", "found 8", "1 of"]),
+    "activity between": ("activity", lambda x: x + 0.5, ["'activity'", "1 to 7"]),
+    "long activity": ("activity", lambda x: np.r_[x, 1], ["'activity'", "as data_3d"]),
+}
+
+
+@pytest.mark.parametrize("mistake", FLAG_MISTAKES)
+def test_wrong_flags(save: Callable, trees: dict, mistake: str) -> None:
+    key, change, parts = FLAG_MISTAKES[mistake]
+    entry = trees["test"][TEST_VIDEO]
+    if change is None:
+        del entry[key]
+    else:
+        entry[key] = change(entry[key])
+    refusal(load_3dhp_test, save(), f"{TEST_FILE}: {TEST_VIDEO}", *parts)
+
+
+def test_labels_of_invalid_frames_do_not_matter(save: Callable, trees: dict) -> None:
+    (before,) = load_3dhp_test(save()).of([TEST_VIDEO])
+    invalid = np.flatnonzero(trees["test"][TEST_VIDEO]["valid"] == 0)
+    trees["test"][TEST_VIDEO]["data_3d"][invalid] = 0
+    trees["test"][TEST_VIDEO]["data_3d"][invalid[0]] = np.nan
+    data = load_3dhp_test(save())
+    (after,) = data.of([TEST_VIDEO])
+    assert data.notes == [] and after.pose.isfinite().all() and after.trajectory.isfinite().all()
+    for name in ("pose", "trajectory"):
+        old, new = getattr(before, name), getattr(after, name)
+        assert torch.equal(old[before.valid], new[before.valid]) and (new[~before.valid] == 0).all()
+    trees["test"][TEST_VIDEO]["data_2d"][invalid[0]] = np.nan  # predicted from, so it does matter
+    refusal(load_3dhp_test, save(), TEST_VIDEO, "data_2d", "NaN")
+
+
+def labels(sample: Path) -> list[torch.Tensor]:
+    """Poses of every video of the sample, Human3.6M-17."""
+    train, test = load_3dhp_train(sample).videos, load_3dhp_test(sample).videos
+    return [v.pose for v in train] + [v.pose[v.valid] for v in test]
+
+
+@pytest.mark.slow
+def test_right_order_is_not_doubted(sample_dir: Path, sample: Path) -> None:
+    """Whole videos, random frames of them, single frames, other axes, mirror images, with the root's place or not."""
+    rng = np.random.default_rng(0)
+    for pose in labels(sample_dir) + labels(sample):
+        rotation = torch.linalg.qr(torch.from_numpy(rng.normal(size=(3, 3))).float())[0]
+        rotation = rotation * rotation.det()  # a proper one
+        for some in (pose, pose[rng.permutation(len(pose))[:5]], pose[rng.integers(len(pose))][None]):
+            for same in (some, some @ rotation.T, mirror(some), some + torch.tensor([0.3, -0.2, 4]), some * 1.1):
+                assert check_joint_order(same) is None
+    assert check_joint_order(poses(1, 40)[0]) is None
+
+
+def test_noise_is_not_doubted(sample: Path) -> None:
+    rng = torch.Generator().manual_seed(0)
+    for pose in labels(sample):
+        assert check_joint_order(pose + 0.02 * torch.randn(pose.shape, generator=rng)) is None
+
+
+def test_wrong_order_is_seen(sample: Path) -> None:
+    rng = np.random.default_rng(1)
+    for pose in labels(sample):
+        other = convert(pose, MPI_3DHP_17, H36M_17)  # Human3.6M's order taken for 3DHP's
+        back = convert(pose, H36M_17, MPI_3DHP_17)  # and the other way round
+        for wrong in (other, back, pose.flip(1), *(pose[:, rng.permutation(17)] for _ in range(10))):
+            assert "joint order looks wrong" in check_joint_order(wrong)
+
+
+def test_one_limb_out_of_order_is_seen() -> None:
+    pose = poses(1, 40)[0]
+
+    def exchanged(*pairs: tuple[str, str]) -> str | None:
+        wrong = pose.clone()
+        for a, b in pairs:
+            wrong[:, H36M_17.index(a)], wrong[:, H36M_17.index(b)] = (
+                pose[:, H36M_17.index(b)],
+                pose[:, H36M_17.index(a)],
+            )
+        return check_joint_order(wrong)
+
+    assert exchanged() is None
+    assert "looks wrong" in exchanged(("RWrist", "LWrist"))
+    assert "looks wrong" in exchanged(("Hip", "Head"))
+    assert "looks wrong" in exchanged(("RKnee", "RFoot"))
+    arms = [("LShoulder", "RShoulder"), ("LElbow", "RElbow"), ("LWrist", "RWrist")]
+    assert "shoulders face away" in exchanged(*arms)
+
+
+def test_bones_that_change_or_differ_are_seen() -> None:
+    pose = poses(1, 40)[0]
+    wrist, elbow = H36M_17.indices("LWrist", "LElbow")
+
+    def stretched(factor: torch.Tensor) -> str:
+        wrong = pose.clone()
+        wrong[:, wrist] = pose[:, elbow] + (pose[:, wrist] - pose[:, elbow]) * factor[:, None]
+        return check_joint_order(wrong)
+
+    assert "left forearm is 0.15 m, the right one 0.25 m" in stretched(torch.full((40,), 0.6))
+    assert "left forearm changes from" in stretched(1 + 0.5 * torch.sin(torch.arange(40.0)))
+
+
+def test_sides_exchanged_are_seen_where_knees_bend(sample: Path) -> None:
+    for pose in labels(sample):
+        for wrong in (pose[:, H36M_17.mirrored], pose * torch.tensor([-1, 1, 1])):
+            assert check_joint_order(wrong) == "left and right look exchanged: the knees bend forwards"
+    straight = poses(1, 40, swing=0.0)[0]
+    assert check_joint_order(straight) is None
+    assert check_joint_order(straight[:, H36M_17.mirrored]) is None  # as the docstring says, this cannot be seen
+    straight[:, H36M_17.indices("LKnee", "RKnee"), 2] += 0.01  # knees pushed back a little, as some people stand
+    assert check_joint_order(straight) is None
+
+
+def test_loader_warns_of_the_other_order(save: Callable, trees: dict) -> None:
+    def other(entry: dict) -> None:
+        for key in ("data_3d", "data_2d"):
+            entry[key] = convert(entry[key], MPI_3DHP_17, H36M_17)
+
+    for views in trees["data"].values():
+        for entry in views[0].values():
+            other(entry)
+    other(trees["test"]["TS3"])
+    train, test = load_3dhp_train(save()), load_3dhp_test(save())
+    for data, parts in (
+        (train, [TRAIN_FILE, "S1 Seq1, camera 0", "32 of 32"]),
+        (test, [TEST_FILE, "TS3:", "1 of 6"]),
+    ):
+        *others, note = data.notes
+        assert others == ([f"training cameras as stored in {TRAIN_FILE}"] if data is train else [])
+        assert "\n" not in note and re.search("joint order looks wrong: .* it looks like Human3.6M-17 order", note)
+        for part in (*parts, "must have its joints in MPI-INF-3DHP-17 order, head_top first"):
+            assert part in note
+
+
+def test_loader_warns_of_exchanged_sides(save: Callable, trees: dict) -> None:
+    entry = trees["test"]["TS3"]
+    for key in ("data_3d", "data_2d"):
+        entry[key] = entry[key][:, MPI_3DHP_17.mirrored]
+    (note,) = load_3dhp_test(save()).notes
+    assert "TS3: left and right look exchanged" in note and "it looks like" not in note
