@@ -21,11 +21,12 @@ from common.adaptation.floor import with_up
 from common.adaptation.synthesis import Synthesis, cameras_differ, synthesise
 from common.adaptation.teacher import Teacher, pseudo_label, ray_errors
 from common.datasets.clips import Clips
-from common.datasets.h36m import load_h36m
-from common.datasets.mpi_3dhp import FRAME_RATE, load_3dhp_test, load_3dhp_train
+from common.datasets.h36m import H36MFiles
+from common.datasets.mpi_3dhp import load_3dhp_test, load_3dhp_train, load_3dhp_videos
+from common.datasets.rates import fit_to_rate, usual_rate
 from common.datasets.video import Dataset, LabelledVideo, Video
 from common.errors import run_script
-from common.evaluation.mat_files import write_expected_errors, write_results
+from common.evaluation.mat_files import write_results
 from common.evaluation.metrics import joint_errors
 from common.evaluation.protocol_3dhp import Evaluation3DHP, evaluate_3dhp
 from common.evaluation.uncertainty import fitted_scale
@@ -41,6 +42,7 @@ from common.reprojection.refinement import Refinement
 from common.run.arguments import arguments_dict, mpi_3dhp_parser
 from common.run.device import SAMPLE_DIR, start_run
 from common.run.models import apply_speed_flags, given_models, refinement_of
+from common.run.predictions import write_predictions
 from common.run.render import render_video, select_video
 from common.run.report import REFINED_ROWS, TITLES, headline, metrics_record, run_facts, tables_3dhp, write_report
 from common.run.runlog import Record, RunLog
@@ -64,18 +66,18 @@ def main() -> None:
     if not (args.source_checkpoint or args.evaluate or args.resume is not None or args.source_only):
         present = args.checkpoint / SOURCE_FILE
         args.source_checkpoint = present if present.is_file() else None
-    h36m = load_h36m(args.data_dir, args.keypoints, args.subjects_train, args.actions)
-    test = load_3dhp_test(args.data_dir)
-    needs_train = args.target_split == "train" or args.supervised_target
-    train = load_3dhp_train(args.data_dir, args.target_intrinsics) if needs_train else None
-    data = Dataset.joined([h36m, test, *([train] if train else [])])
-    print(f"data: {data.provenance}")
-    for note in data.notes:
-        print(f"note: {note}")
-    source = h36m.videos
+    h36m = H36MFiles(args.data_dir, args.keypoints, args.fps).labelled(args.subjects_train, args.actions)
+    args.rate = args.rate or usual_rate(h36m.videos) / args.downsample
+    h36m, test = fit_to_rate(h36m, args.rate, "source"), load_3dhp_test(args.data_dir)
     # What adaptation is given: 2D and cameras. Labels go to the evaluation and to the oracle.
-    target = [v.unlabelled() for v in (train if train and args.target_split == "train" else test).videos]
-    reported = [v.downsampled(args.downsample) for v in test.videos]
+    on_train = args.target_split == "train"
+    target_data = load_3dhp_videos(args.data_dir, args.target_intrinsics) if on_train else test.unlabelled()
+    target_data = fit_to_rate(target_data, args.rate, "target")
+    oracle_data = load_3dhp_train(args.data_dir, args.target_intrinsics) if args.supervised_target else None
+    data = Dataset.joined([h36m, test, target_data, *([oracle_data] if oracle_data else [])])
+    data.announce()
+    source, target = h36m.videos, target_data.videos
+    reported = [v.at_rate(args.rate) for v in test.videos]
     drawn = select_video(reported, args) if args.render else None
 
     models = given_models(args, device, foreign_order=None)  # decides the sizes
@@ -84,6 +86,7 @@ def main() -> None:
         "data": data.provenance,
         "synthetic": data.synthetic,
         "keypoints": args.keypoints,
+        "notes": data.notes,
         "arguments": arguments_dict(args),
     }
     sampling = Sampling(args.num_proposals, args.sampling_timesteps, seed=args.seed)
@@ -107,18 +110,20 @@ def main() -> None:
                     models["source_only"], source, target, noise, score, args, about, device, log
                 )
             # Oracle, from the labels of 3DHP's training sequences: what adaptation could reach at best.
-            if args.supervised_target and train:
-                labelled = train.videos + (source if args.supervised_target == "both" else [])
+            if oracle_data:
+                labelled = fit_to_rate(oracle_data, args.rate, "oracle").videos
+                labelled += source if args.supervised_target == "both" else []
                 models["oracle"], histories["oracle"] = train_supervised("oracle", labelled, args, about, device, log)
 
     # Evaluation: every frame is predicted, the valid ones are scored.
     results: dict[str, Evaluation3DHP] = {}
     refinements: dict[str, Refinement | None] = {}
-    downsampled_source = [v.downsampled(args.downsample) for v in source]
+    downsampled_source = [v.at_rate(args.rate) for v in source]
     for row, model in models.items():
         begin = time.monotonic()
         refinements[row] = refinement_of(model, downsampled_source, noise, args)
-        results[row] = evaluate_3dhp(model, test.videos, sampling, args.root, args.downsample, refinements[row])
+        refined = refinements[row]
+        results[row] = evaluate_3dhp(model, test.videos, sampling, args.root, refinement=refined, rate=args.rate)
         frames = sum(results[row].scores.frames)
         print(f"evaluated {row.replace('_', ' ')} on {frames} valid frames ({time.monotonic() - begin:.0f} s)")
     if not processes.is_main():
@@ -126,17 +131,18 @@ def main() -> None:
 
     # Report: the predictions of the result for MATLAB and Octave, the numbers of every row.
     # Whatever the lifter's own rate, every frame is scored.
-    facts = run_facts(about, [v.subject for v in test.videos], data.files, histories, FRAME_RATE, args)
+    facts = run_facts(about, [v.subject for v in test.videos], data.files, histories, usual_rate(test.videos), args)
     record = metrics_record({row: result.scores for row, result in results.items()}, facts)
     for row, result in results.items():
         record["rows"][row]["official_3dhp"] = result.official
     shown = next(row for row in ("adapted", "evaluated", "source_only") if row in results)
     best = headline(record, shown)
-    write_results(args.checkpoint, results[shown].predictions, best, test.videos)
     refinement = refinements[shown] if shown in REFINED_ROWS else None
     scale = fitted_scale(models[shown], downsampled_source, sampling, refinement)
-    if scale is not None:
-        write_expected_errors(args.checkpoint / "expected_error.mat", results[shown].spreads, scale)
+    result = results[shown]
+    write_results(args.checkpoint, result.predictions, best, result.spreads, scale, test.videos)
+    if args.save_predictions or args.csv:
+        write_predictions(args.checkpoint, result.results(best, test.videos, scale), args.csv)
     write_report(record, tables_3dhp(record, shown, args.p2), args.checkpoint)
     print(f"predictions, {TITLES[shown]}: {args.checkpoint / 'inference_data.mat'}, and one per aggregation")
     if drawn is not None:
@@ -152,7 +158,7 @@ def train_supervised(
     log: RunLog,
 ) -> tuple[Lifter, list[Record]]:
     """Train a lifter from scratch on labelled videos, as D3DP does: one noised pose per clip, error of its x0."""
-    clips = Clips(videos, args.number_of_frames, args.downsample)
+    clips = Clips(videos, args.number_of_frames, args.rate)
     generator = torch.Generator().manual_seed(args.seed)
     torch.manual_seed(args.seed)
     joints = len(H36M_17.joints)
@@ -176,6 +182,7 @@ def train_supervised(
             t = to_device(torch.randint(args.timestep, (len(batch),), generator=generator), device)
             noise = to_device(torch.randn(batch.pose.shape, generator=generator), device)
             noisy = lifter.diffusion.add_noise(batch.pose, t, noise)  # (B, T, J, 3)
+            weight = batch.weights()  # (B, T, J)
 
             set_learning_rate(optimizer, args.source_lr, decay, epoch, (epoch - 1) * steps + step)
             optimizer.zero_grad(set_to_none=True)
@@ -183,7 +190,7 @@ def train_supervised(
             for part in processes.sync_on_last(model, parts):
                 keypoints, intrinsics, pose = batch.keypoints[part], batch.intrinsics[part], batch.pose[part]
                 predicted = model(keypoints, noisy[part, None], t[part], intrinsics)[:, 0]
-                loss = joint_errors(predicted, pose).sum() / batch.pose[..., 0].numel()
+                loss = (weight[part] * joint_errors(predicted, pose)).sum() / weight.sum()
                 (loss * processes.world_size()).backward()  # gradients are averaged over the processes
                 total += loss.detach() * len(batch)
             optimizer.step()
@@ -211,13 +218,13 @@ def adapt(
     """
     generator = torch.Generator().manual_seed(args.seed)
     torch.manual_seed(args.seed)
-    source_clips = Clips(source, args.number_of_frames, args.downsample)
+    source_clips = Clips(source, args.number_of_frames, args.rate)
     batch_size = args.batch_size * args.accumulate
     source_stream = source_clips.endless(batch_size, generator, flip=not args.no_data_augmentation)
 
     # What the target looks like, from its 2D: bones per person, detector noise, cameras.
-    downsampled_source = [v.downsampled(args.downsample) for v in source]
-    downsampled_target = [v.downsampled(args.downsample) for v in target]
+    downsampled_source = [v.at_rate(args.rate) for v in source]
+    downsampled_target = [v.at_rate(args.rate) for v in target]
     bones = SourceBones.measure(source_lifter, downsampled_source)
     ratios = bones.ratios(source_lifter, downsampled_target)
     move = cameras_differ(torch.stack([v.intrinsics for v in source]), torch.stack([v.intrinsics for v in target]))
@@ -225,8 +232,8 @@ def adapt(
     how = Synthesis(noise.ratio, move, math.radians(args.yaw))
     refinement = Refinement(bones, noise.target, args.refine) if args.refine != "none" else None
     if move:
-        target = with_up(source_lifter, target, args.downsample, refinement or Refinement(bones, noise.target))
-    target_clips = Clips(target, args.number_of_frames, args.downsample)
+        target = with_up(source_lifter, target, args.rate, refinement or Refinement(bones, noise.target))
+    target_clips = Clips(target, args.number_of_frames, args.rate)
 
     student = copy.deepcopy(source_lifter)
     student.denoiser.set_drop_path(args.drop_path)
@@ -267,7 +274,7 @@ def adapt(
 
             # 2. Target clips, labelled by the teacher. A joint's weight is 1 in all over each kind of clip.
             keypoints, intrinsics, pose = source_batch.keypoints, source_batch.intrinsics, source_batch.pose
-            weight = torch.ones_like(pose[..., 0]) / pose[..., 0].numel()  # (B, T, J)
+            weight = source_batch.weights() / source_batch.weights().sum()  # (B, T, J)
             if taught:
                 pseudo_pose, confidence = pseudo_label(
                     teacher.lifter, target_batch, lengths, refinement, args.num_proposals, generator
@@ -283,6 +290,7 @@ def adapt(
             noisy = student.diffusion.add_noise(pose, t, draws)
             n = len(source_batch)
             of_target = torch.arange(len(pose), device=device)[:, None, None] >= n  # (B, 1, 1)
+            seen = torch.cat([source_batch.weights(), target_batch.weights()])[: len(pose)]  # (B, T, J)
 
             set_learning_rate(optimizer, args.learning_rate, args.lr_decay, epoch, (epoch - 1) * steps + step)
             optimizer.zero_grad(set_to_none=True)
@@ -294,8 +302,9 @@ def adapt(
                 if taught:
                     losses["pseudo_label_mm"] = errors.where(of_target[part], 0).sum()
                     losses["source_mm"] = losses["source_mm"] - losses["pseudo_label_mm"]
-                    rays = ray_errors(predicted, keypoints[part], intrinsics[part]).where(of_target[part], 0)
-                    losses["reprojection"] = rays.sum() / weight[n:].numel()
+                    rays = ray_errors(predicted, keypoints[part], intrinsics[part], seen[part])
+                    rays = (seen[part] * rays).where(of_target[part], 0)
+                    losses["reprojection"] = rays.sum() / seen[n:].sum().clamp_min(1)
                 loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
                 (loss * processes.world_size()).backward()  # gradients are averaged over the processes
                 for name, value in losses.items():

@@ -11,7 +11,7 @@ import copy
 import math
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,8 +21,9 @@ from common.adaptation.floor import with_up
 from common.adaptation.synthesis import Synthesis, cameras_differ, synthesise
 from common.adaptation.teacher import Teacher, pseudo_label, ray_errors
 from common.datasets.clips import Clips
-from common.datasets.h36m import load_h36m
-from common.datasets.video import LabelledVideo, Video
+from common.datasets.h36m import H36MFiles
+from common.datasets.rates import fit_to_rate, usual_rate
+from common.datasets.video import Dataset, LabelledVideo, Video
 from common.errors import run_script
 from common.evaluation.metrics import joint_errors
 from common.evaluation.protocol import Scores, evaluate
@@ -39,7 +40,7 @@ from common.reprojection.refinement import Refinement
 from common.run.arguments import arguments_dict, h36m_parser
 from common.run.device import SAMPLE_DIR, start_run
 from common.run.models import apply_speed_flags, given_models, refinement_of
-from common.run.predictions import write_predictions
+from common.run.predictions import predict, write_predictions
 from common.run.render import render_video, select_video
 from common.run.report import PREDICTIONS_FILE, REFINED_ROWS, TITLES, metrics_record, run_facts, tables, write_report
 from common.run.runlog import Record, RunLog
@@ -60,15 +61,20 @@ REPROJECTION_WEIGHT = 0.5
 def main() -> None:
     # Arguments and data. Nothing is written before both are known to be good.
     args, device = start_run(h36m_parser(__doc__.splitlines()[0]), SAMPLE_DEFAULTS)
-    subjects = dict.fromkeys(args.subjects_train + args.subjects_unlabeled + args.subjects_test)
-    data = load_h36m(args.data_dir, args.keypoints, list(subjects), args.actions)
-    print(f"data: {data.provenance}")
-    for note in data.notes:
-        print(f"note: {note}")
-    source = data.of(args.subjects_train)
-    # What adaptation is given: 2D and cameras. The labels of the same videos go to the evaluation and to the oracle.
-    target = [v.unlabelled() for v in data.of(args.subjects_unlabeled)]
-    reported = [v.downsampled(args.downsample) for v in data.of(args.subjects_test)]
+    files = H36MFiles(args.data_dir, args.keypoints, args.fps)
+    source_data = files.labelled(args.subjects_train, args.actions)
+    args.rate = args.rate or usual_rate(source_data.videos) / args.downsample
+    source_data = fit_to_rate(source_data, args.rate, "source")
+    # What adaptation is given: 2D and cameras. Labels, where there are any, go to the evaluation and to the oracle.
+    target_data = fit_to_rate(files.unlabelled(args.subjects_unlabeled, args.actions), args.rate, "target")
+    tested = args.subjects_test or [name for name in args.subjects_unlabeled if files.has_labels(name)]
+    test_data = fit_to_rate(files.labelled(tested, args.actions), args.rate, "test")
+    oracle_subjects = args.subjects_unlabeled if args.supervised_target else []
+    oracle_data = fit_to_rate(files.labelled(oracle_subjects, args.actions), args.rate, "oracle")
+    data = Dataset.joined([source_data, target_data, test_data, oracle_data])
+    data.announce()
+    source, target = source_data.videos, target_data.videos
+    reported = [v.at_rate(args.rate) for v in test_data.videos]
     drawn = select_video(reported, args) if args.render else None
 
     models = given_models(args, device, foreign_order="h36m")  # decides the sizes
@@ -77,6 +83,7 @@ def main() -> None:
         "data": data.provenance,
         "synthetic": data.synthetic,
         "keypoints": args.keypoints,
+        "notes": data.notes,
         "arguments": arguments_dict(args),
     }
     sampling = Sampling(args.num_proposals, args.sampling_timesteps, seed=args.seed)
@@ -101,28 +108,33 @@ def main() -> None:
                 )
             # Oracle, from the target's labels: what adaptation could reach at best.
             if args.supervised_target:
-                labelled = data.of(args.subjects_unlabeled) + (source if args.supervised_target == "both" else [])
+                labelled = oracle_data.videos + (source if args.supervised_target == "both" else [])
                 models["oracle"], histories["oracle"] = train_supervised("oracle", labelled, args, about, device, log)
 
     # Evaluation and report.
     rows: dict[str, Scores] = {}
     refinements: dict[str, Refinement | None] = {}
-    downsampled_source = [v.downsampled(args.downsample) for v in source]
+    downsampled_source = [v.at_rate(args.rate) for v in source]
     for row, model in models.items():
         begin = time.monotonic()
         refinements[row] = refinement_of(model, downsampled_source, noise, args)
+        if not reported:
+            continue
         rows[row] = evaluate(model, reported, sampling, args.root, refinements[row])
         print(f"evaluated {row.replace('_', ' ')} on {sum(rows[row].frames)} frames ({time.monotonic() - begin:.0f} s)")
     if not processes.is_main():
         return
-    facts = run_facts(about, args.subjects_test, data.files, histories, reported[0].fps, args)
-    record = metrics_record(rows, facts)
-    write_report(record, tables(record, args.p2, args.by_subject), args.checkpoint)
-    if args.save_predictions:
+    if reported:
+        record = metrics_record(rows, run_facts(about, tested, data.files, histories, args.rate, args))
+        write_report(record, tables(record, args.p2, args.by_subject), args.checkpoint)
+    else:
+        print(f"no 3D of {', '.join(args.subjects_unlabeled)}: nothing to score")
+    if args.save_predictions or args.csv or not reported:
         row = next(name for name in ("adapted", "evaluated", "source_only") if name in models)
         model, refinement = models[row], refinements[row] if row in REFINED_ROWS else None
         scale = fitted_scale(model, downsampled_source, sampling, refinement)
-        write_predictions(args.checkpoint / PREDICTIONS_FILE, model, reported, sampling, refinement, scale)
+        shown: Sequence[Video] = reported or [v.at_rate(args.rate) for v in target]
+        write_predictions(args.checkpoint, predict(model, shown, sampling, refinement, scale), args.csv)
         print(f"predictions, {TITLES[row]}: {args.checkpoint / PREDICTIONS_FILE}")
     if drawn is not None:
         render_video(models, refinements, drawn, sampling, data.synthetic, args)
@@ -137,7 +149,7 @@ def train_supervised(
     log: RunLog,
 ) -> tuple[Lifter, list[Record]]:
     """Train a lifter from scratch on labelled videos, as D3DP does: one noised pose per clip, error of its x0."""
-    clips = Clips(videos, args.number_of_frames, args.downsample)
+    clips = Clips(videos, args.number_of_frames, args.rate)
     generator = torch.Generator().manual_seed(args.seed)
     torch.manual_seed(args.seed)
     joints = len(H36M_17.joints)
@@ -161,6 +173,7 @@ def train_supervised(
             t = to_device(torch.randint(args.timestep, (len(batch),), generator=generator), device)
             noise = to_device(torch.randn(batch.pose.shape, generator=generator), device)
             noisy = lifter.diffusion.add_noise(batch.pose, t, noise)  # (B, T, J, 3)
+            weight = batch.weights()  # (B, T, J)
 
             set_learning_rate(optimizer, args.source_lr, decay, epoch, (epoch - 1) * steps + step)
             optimizer.zero_grad(set_to_none=True)
@@ -168,7 +181,7 @@ def train_supervised(
             for part in processes.sync_on_last(model, parts):
                 keypoints, intrinsics, pose = batch.keypoints[part], batch.intrinsics[part], batch.pose[part]
                 predicted = model(keypoints, noisy[part, None], t[part], intrinsics)[:, 0]
-                loss = joint_errors(predicted, pose).sum() / batch.pose[..., 0].numel()
+                loss = (weight[part] * joint_errors(predicted, pose)).sum() / weight.sum()
                 (loss * processes.world_size()).backward()  # gradients are averaged over the processes
                 total += loss.detach() * len(batch)
             optimizer.step()
@@ -196,13 +209,13 @@ def adapt(
     """
     generator = torch.Generator().manual_seed(args.seed)
     torch.manual_seed(args.seed)
-    source_clips = Clips(source, args.number_of_frames, args.downsample)
+    source_clips = Clips(source, args.number_of_frames, args.rate)
     batch_size = args.batch_size * args.accumulate
     source_stream = source_clips.endless(batch_size, generator, flip=not args.no_data_augmentation)
 
     # What the target looks like, from its 2D: bones per person, detector noise, cameras.
-    downsampled_source = [v.downsampled(args.downsample) for v in source]
-    downsampled_target = [v.downsampled(args.downsample) for v in target]
+    downsampled_source = [v.at_rate(args.rate) for v in source]
+    downsampled_target = [v.at_rate(args.rate) for v in target]
     bones = SourceBones.measure(source_lifter, downsampled_source)
     ratios = bones.ratios(source_lifter, downsampled_target)
     move = cameras_differ(torch.stack([v.intrinsics for v in source]), torch.stack([v.intrinsics for v in target]))
@@ -210,8 +223,8 @@ def adapt(
     how = Synthesis(noise.ratio, move, math.radians(args.yaw))
     refinement = Refinement(bones, noise.target, args.refine) if args.refine != "none" else None
     if move:
-        target = with_up(source_lifter, target, args.downsample, refinement or Refinement(bones, noise.target))
-    target_clips = Clips(target, args.number_of_frames, args.downsample)
+        target = with_up(source_lifter, target, args.rate, refinement or Refinement(bones, noise.target))
+    target_clips = Clips(target, args.number_of_frames, args.rate)
 
     student = copy.deepcopy(source_lifter)
     student.denoiser.set_drop_path(args.drop_path)
@@ -252,7 +265,7 @@ def adapt(
 
             # 2. Target clips, labelled by the teacher. A joint's weight is 1 in all over each kind of clip.
             keypoints, intrinsics, pose = source_batch.keypoints, source_batch.intrinsics, source_batch.pose
-            weight = torch.ones_like(pose[..., 0]) / pose[..., 0].numel()  # (B, T, J)
+            weight = source_batch.weights() / source_batch.weights().sum()  # (B, T, J)
             if taught:
                 pseudo_pose, confidence = pseudo_label(
                     teacher.lifter, target_batch, lengths, refinement, args.num_proposals, generator
@@ -268,6 +281,7 @@ def adapt(
             noisy = student.diffusion.add_noise(pose, t, draws)
             n = len(source_batch)
             of_target = torch.arange(len(pose), device=device)[:, None, None] >= n  # (B, 1, 1)
+            seen = torch.cat([source_batch.weights(), target_batch.weights()])[: len(pose)]  # (B, T, J)
 
             set_learning_rate(optimizer, args.learning_rate, args.lr_decay, epoch, (epoch - 1) * steps + step)
             optimizer.zero_grad(set_to_none=True)
@@ -279,8 +293,9 @@ def adapt(
                 if taught:
                     losses["pseudo_label_mm"] = errors.where(of_target[part], 0).sum()
                     losses["source_mm"] = losses["source_mm"] - losses["pseudo_label_mm"]
-                    rays = ray_errors(predicted, keypoints[part], intrinsics[part]).where(of_target[part], 0)
-                    losses["reprojection"] = rays.sum() / weight[n:].numel()
+                    rays = ray_errors(predicted, keypoints[part], intrinsics[part], seen[part])
+                    rays = (seen[part] * rays).where(of_target[part], 0)
+                    losses["reprojection"] = rays.sum() / seen[n:].sum().clamp_min(1)
                 loss = torch.stack([weights[name] * value for name, value in losses.items()]).sum()
                 (loss * processes.world_size()).backward()  # gradients are averaged over the processes
                 for name, value in losses.items():

@@ -6,11 +6,12 @@ function run_3dhp_eval(inference, annotations, step)
 %   run_3dhp_eval(INFERENCE, ANNOTATIONS)
 %   run_3dhp_eval(INFERENCE, ANNOTATIONS, STEP)
 %
-%   INFERENCE    a .mat file with TS1 to TS6, each (3, 17, frames, diffusion steps) mm, in the joint order of
-%                MPI-INF-3DHP; 'inference_data.mat' in the current folder when left out.
+%   INFERENCE    a .mat file with some of TS1 to TS6, each (3, 17, frames, diffusion steps) mm, in the joint order of
+%                MPI-INF-3DHP; or (3, 17, 1, frames), as P-STMO writes them. All frames, or the valid ones.
+%                'inference_data.mat' in the current folder when left out.
 %   ANNOTATIONS  test_annotations.mat, which h36m_3dhp_transfer.py writes next to the predictions and which is looked
 %                for there when left out; or the official test set's folder, with TS1/annot_data.mat to
-%                TS6/annot_data.mat.
+%                TS6/annot_data.mat. What is in both is scored.
 %   STEP         the diffusion step to score, from 1; 'last' (when left out) or 'all'.
 %
 %   Prints MPJPE, PCK at 150 mm and AUC by joint group, per sequence, per activity and overall, valid frames only, and
@@ -19,7 +20,8 @@ function run_3dhp_eval(inference, annotations, step)
 %   What follows 'inference_data' in the name of INFERENCE follows 'evaluation' in theirs; with 'all', so does the step.
 %
 %   From a shell:  octave --no-gui --eval "run_3dhp_eval('inference_data.mat')"
-%   For MATLAB R2018b and GNU Octave 6 or newer, without toolboxes. common/evaluation/scores_3dhp.py computes the same.
+%   For MATLAB R2018b and GNU Octave 6 or newer, without toolboxes. python -m common.evaluation.scores_3dhp computes and
+%   prints the same.
 
 if nargin < 1 || isempty(inference)
     inference = 'inference_data.mat';
@@ -32,27 +34,27 @@ if nargin < 3 || isempty(step)
     step = 'last';
 end
 
-sequences = {'TS1', 'TS2', 'TS3', 'TS4', 'TS5', 'TS6'};
-predicted = read_predictions(inference, sequences);
-truth = read_annotations(char(annotations), sequences);
-for s = 1:numel(sequences)
-    frames = [size(predicted{s}, 3), size(truth(s).pose, 3)];
-    if frames(1) ~= frames(2)
-        stop('%s of %s has %d frames, its annotation has %d; both must hold every frame', ...
-            sequences{s}, inference, frames(1), frames(2));
-    end
-end
+every = {'TS1', 'TS2', 'TS3', 'TS4', 'TS5', 'TS6'};
+contents = read_mat(inference, every);
+[truth, annotated] = read_annotations(char(annotations), every);
+[predicted, sequences] = find_predictions(contents, inference, every, truth, annotated);
+truth = truth(ismember(annotated, sequences));
+check_unit_and_order(predicted, truth, inference);
 
 last = size(predicted{1}, 4);
 steps = chosen_steps(step, last);
 for k = steps
     errors = cell(1, numel(sequences));
     for s = 1:numel(sequences)
-        errors{s} = joint_errors(predicted{s}(:, :, truth(s).valid, k), truth(s).pose(:, :, truth(s).valid));
+        errors{s} = joint_errors(predicted{s}(:, :, :, k), truth(s).pose);
     end
     [by_sequence, by_activity, unlabelled] = score(errors, {truth.activity}, sequences);
 
-    fprintf('%s, diffusion step %d of %d\n\n', inference, k, last);
+    absent = strjoin(every(~ismember(every, sequences)), ', ');
+    if ~isempty(absent)
+        absent = [', without ', absent];
+    end
+    fprintf('%s, diffusion step %d of %d%s\n\n', inference, k, last, absent);
     print_tables([by_sequence, by_activity]);
     fprintf(['MPJPE''s Average is over all 17 joints; PCK''s and AUC''s Total over the 14 joints in the groups. ' ...
         'Frames without an activity of 1 to 7: %d.\n'], unlabelled);
@@ -71,6 +73,13 @@ end
 function names = joint_names()
 names = {'head_top', 'neck', 'RShoulder', 'RElbow', 'RWrist', 'LShoulder', 'LElbow', 'LWrist', ...
     'RHip', 'RKnee', 'RAnkle', 'LHip', 'LKnee', 'LAnkle', 'pelvis', 'spine', 'head'};
+end
+
+
+function names = h36m_joint_names()
+% The joints in Human3.6M-17 order, by their names here.
+names = {'pelvis', 'RHip', 'RKnee', 'RAnkle', 'LHip', 'LKnee', 'LAnkle', 'spine', 'neck', 'head', 'head_top', ...
+    'LShoulder', 'LElbow', 'LWrist', 'RShoulder', 'RElbow', 'RWrist'};
 end
 
 
@@ -93,45 +102,104 @@ function numbers = joint_numbers(names)
 end
 
 
-function predicted = read_predictions(file, sequences)
-% Per sequence (3, 17, F, K) mm.
-contents = read_mat(file);
+function [predicted, sequences] = find_predictions(contents, file, every, truth, annotated)
+% Per sequence that is in both (3, 17, valid frames, K) mm, and their names.
+found = every(isfield(contents, every));
+if isempty(found)
+    stop('%s has none of TS1 to TS6, expected predictions of some of them', file);
+end
+sequences = found(ismember(found, annotated));
+if isempty(sequences)
+    stop('%s has %s, the annotations have %s: none in both', file, strjoin(found, ', '), strjoin(annotated, ', '));
+end
 predicted = cell(1, numel(sequences));
 for s = 1:numel(sequences)
     name = sequences{s};
-    if ~isfield(contents, name)
-        stop('%s has no %s; expected predictions of TS1 to TS6', file, name);
+    predicted{s} = arranged(contents.(name), truth(strcmp(annotated, name)).counts, name, file);
+    if size(predicted{s}, 4) ~= size(predicted{1}, 4)
+        stop('%s of %s has %d diffusion steps, %s has %d', name, file, size(predicted{s}, 4), ...
+            sequences{1}, size(predicted{1}, 4));
     end
-    poses = contents.(name);
-    if ~isnumeric(poses) || ndims(poses) > 4 || size(poses, 1) ~= 3 || size(poses, 2) ~= numel(joint_names())
-        stop('%s of %s is %s of size %s, expected numbers of size 3x17xFxK', name, file, class(poses), size_of(poses));
-    end
-    if size(poses, 4) ~= size(contents.(sequences{1}), 4)
-        stop('%s of %s has %d diffusion steps, %s has %d', name, file, size(poses, 4), ...
-            sequences{1}, size(contents.(sequences{1}), 4));
-    end
-    check_finite(poses, name, file);
-    predicted{s} = double(poses);
 end
 end
 
 
-function truth = read_annotations(place, sequences)
-% Per sequence a struct: pose (3, 17, F) mm, valid (F, 1) logical, activity of the valid frames, 0 where not told.
+function poses = arranged(poses, counts, name, file)
+% COUNTS (F, 1) logical, the frames that count. Of them (3, 17, valid frames, K), whatever the layout of POSES.
+if ~isnumeric(poses) || ndims(poses) > 4 || size(poses, 1) ~= 3 || size(poses, 2) ~= numel(joint_names())
+    stop('%s of %s is %s of size %s, expected numbers of size 3x17xFxK', name, file, class(poses), size_of(poses));
+end
+frames = [numel(counts), nnz(counts)];
+if size(poses, 3) == 1 && ~any(frames == 1) && any(frames == size(poses, 4))
+    poses = permute(poses, [1, 2, 4, 3]);
+end
+if ~any(frames == size(poses, 3))
+    stop(['%s of %s has %d frames, its annotation has %d, of which %d are valid; expected all of these or ' ...
+        'the valid ones'], name, file, size(poses, 3), frames);
+end
+check_finite(poses, name, file);
+poses = double(poses);
+if size(poses, 3) == frames(1)
+    poses = poses(:, :, counts, :);
+end
+end
+
+
+function check_unit_and_order(predicted, truth, file)
+% Metres and Human3.6M's joint order would score, and terribly; they are told by the size and by trying.
+across = [];
+errors = zeros(2, 2);  % as they stand and in the other order; as they stand and times 1000
+[~, other] = ismember(joint_names(), h36m_joint_names());
+orders = {1:numel(other), other};
+times = [1, 1000];
+for s = 1:numel(predicted)
+    poses = predicted{s}(:, :, :, end);
+    extent = max(poses, [], 2) - min(poses, [], 2);
+    across = [across; reshape(sqrt(sum(extent .^ 2, 1)), [], 1)]; %#ok<AGROW>
+    for o = 1:2
+        for t = 1:2
+            errors(o, t) = errors(o, t) + sum(sum(joint_errors(times(t) * poses(:, orders{o}, :), truth(s).pose)));
+        end
+    end
+end
+errors = errors / (numel(across) * numel(other));
+if median(across) < 10 && min(errors(:, 2)) < errors(1, 1)
+    stop('%s: its people are %.3g across, expected millimetres; these look like metres, multiply by 1000', ...
+        file, median(across));
+end
+if 3 * errors(2, 1) < errors(1, 1)
+    stop(['%s: its joints look like Human3.6M-17 order (error %.0f mm, as they stand %.0f); expected ' ...
+        'MPI-INF-3DHP-17 order, head_top first; reorder them'], file, errors(2, 1), errors(1, 1));
+end
+end
+
+
+function [truth, sequences] = read_annotations(place, every)
+% The names of the sequences that are there, and per sequence a struct: counts (F, 1) logical, the valid frames; pose
+% (3, 17, valid frames) mm and activity of these, 0 where not told.
 official = isfolder(place);
-if ~official
-    contents = read_mat(place);
+fields = {'annot3', 'valid_frame', 'activity_annotation'};
+if official
+    files = fullfile(place, every, 'annot_data.mat');
+    sequences = every(cellfun(@(file) exist(file, 'file') == 2, files));
+    if isempty(sequences)
+        stop('%s: no TS1/annot_data.mat to TS6/annot_data.mat in it; give the folder that holds TS1', place);
+    end
+else
+    contents = read_mat(place, every);
+    sequences = every(isfield(contents, every));
+    if isempty(sequences) || ~all(cellfun(@(name) isstruct(contents.(name)), sequences))
+        stop('%s: expected structs TS1 to TS6, or some of them, found none', place);
+    end
 end
 for s = numel(sequences):-1:1
     name = sequences{s};
     file = place;
     if official
         file = fullfile(place, name, 'annot_data.mat');
-        labels = read_mat(file);
-    elseif isfield(contents, name) && isstruct(contents.(name))
-        labels = contents.(name);
+        labels = read_mat(file, fields);
     else
-        stop('%s has no struct %s; expected the annotations of TS1 to TS6', file, name);
+        labels = contents.(name);
     end
     truth(s) = one_annotation(labels, name, file);
 end
@@ -148,15 +216,16 @@ frames = max(size(pose, 3), size(pose, 4));
 if ~isnumeric(pose) || ~isequal([size(pose, 1), size(pose, 2)], [3, joints]) || numel(pose) ~= 3 * joints * frames
     stop('%s: annot3 of %s is %s of size %s, expected numbers of size 3x17x1xF', file, name, class(pose), size_of(pose));
 end
-truth.pose = reshape(double(pose), 3, joints, frames);
 if numel(labels.valid_frame) ~= frames
     stop('%s: valid_frame of %s has %d entries for %d frames', file, name, numel(labels.valid_frame), frames);
 end
-truth.valid = double(labels.valid_frame(:)) > 0;
-if ~any(truth.valid)
+truth.counts = double(labels.valid_frame(:)) > 0;
+if ~any(truth.counts)
     stop('%s: %s has no valid frame', file, name);
 end
-check_finite(truth.pose(:, :, truth.valid), ['annot3 of ', name], file);
+pose = reshape(double(pose), 3, joints, frames);
+truth.pose = pose(:, :, truth.counts);
+check_finite(truth.pose, ['annot3 of ', name], file);
 activity = zeros(frames, 1);
 if isfield(labels, 'activity_annotation')
     if numel(labels.activity_annotation) ~= frames
@@ -165,17 +234,26 @@ if isfield(labels, 'activity_annotation')
     end
     activity = double(labels.activity_annotation(:));
 end
-truth.activity = activity(truth.valid);
+truth.activity = activity(truth.counts);
 end
 
 
-function contents = read_mat(file)
+function contents = read_mat(file, names)
+% Of all variables those named. Octave cannot read some others of the official HDF5 files and warns of them, without an
+% identifier; MATLAB warns of variables that are not there.
 if ~exist(file, 'file')
     stop('%s: no such file', file);
 end
+before = warning('off', 'all');
 try
-    contents = load(file);
+    try
+        contents = load(file, names{:});
+    catch
+        contents = load(file);  % Octave stops when none of the names is there
+    end
+    warning(before);
 catch problem
+    warning(before);
     stop('%s cannot be read as a .mat file: %s', file, problem.message);
 end
 if ~isstruct(contents)
@@ -220,6 +298,9 @@ for s = numel(sequences):-1:1
 end
 mean_row = by_sequence(1);
 mean_row.name = 'mean of the six sequences';
+if numel(sequences) < 6
+    mean_row.name = sprintf('mean of %d of the six sequences', numel(sequences));
+end
 mean_row.frames = sum([by_sequence.frames]);
 for table = {'joints', 'mpjpe', 'pck', 'auc'}
     mean_row.(table{1}) = mean(cat(1, by_sequence.(table{1})), 1);
@@ -268,13 +349,14 @@ end
 
 function print_tables(rows)
 groups = joint_groups();
+width = max(26, 1 + max(cellfun(@numel, {rows.name})));
 tables = {'mpjpe', 'MPJPE, mm', 'Average'; 'pck', 'PCK at 150 mm, %', 'Total'; 'auc', 'AUC of 0:5:150 mm, %', 'Total'};
 for t = 1:size(tables, 1)
-    fprintf('%-26s%8s', tables{t, 2}, 'frames');
+    fprintf('%-*s%8s', width, tables{t, 2}, 'frames');
     fprintf('%9s', groups{:, 1}, tables{t, 3});
     fprintf('\n');
     for row = rows
-        fprintf('%-26s%8d', row.name, row.frames);
+        fprintf('%-*s%8d', width, row.name, row.frames);
         for value = row.(tables{t, 1})
             if isnan(value)
                 fprintf('%9s', '-');

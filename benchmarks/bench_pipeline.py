@@ -45,8 +45,8 @@ from common.datasets.windows import split, stitch
 from common.errors import InputError, run_script
 from common.evaluation.protocol import evaluate
 from common.model.inference import Sampling
-from common.run.predictions import write_predictions
-from common.run.report import PREDICTIONS_FILE, metrics_record, run_facts, tables, versions, write_json, write_report
+from common.run.predictions import predict, write_predictions
+from common.run.report import metrics_record, run_facts, tables, versions, write_json, write_report
 from common.sample.actions import ACTIONS, make_clip
 from common.sample.files import BODIES, CENTRE, STYLES
 
@@ -246,7 +246,7 @@ def run_stages(folder: Path, frames: int) -> dict[str, Any]:
         )
         write_report(record, tables(record, p2=True, by_subject=True), out)
     with stage("predictions"):
-        write_predictions(out / PREDICTIONS_FILE, lifter, videos, SAMPLING, None, scale=1.0)
+        write_predictions(out, predict(lifter, videos, SAMPLING, None, scale=1.0))
     return {
         "frames": sum(map(len, videos)),
         "videos": len(videos),

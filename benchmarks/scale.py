@@ -26,7 +26,8 @@ if __package__ in (None, ""):  # run as a script: Python looks in benchmarks/ on
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common.adaptation.floor import floor_normal, mean_upright
-from common.datasets.h36m import FRAME_RATE, load_h36m
+from common.datasets.h36m import FRAME_RATE, H36MFiles
+from common.datasets.rates import fit_to_rate
 from common.datasets.video import LabelledVideo
 from common.errors import InputError, run_script
 from common.geometry.camera import undistort
@@ -34,13 +35,13 @@ from common.geometry.skeleton import H36M_17
 from common.model.checkpoint import load_lifter
 from common.reprojection.bones import bone_lengths, lift_some, measure_bones
 from common.reprojection.root import solve_root
-from common.run.models import stored_refinement
+from common.run.models import stored_refinement, trained_rate
 from common.run.stages import BEST_FILE
 
 ROOT = Path(__file__).resolve().parent.parent
 STATURE = ("RKnee", "RFoot", "LKnee", "LFoot", "Spine", "Thorax", "Neck/Nose", "Head")
 GRAVITY = 9.81  # metres per second^2
-FALL = 11  # frames of a fall at 50 fps
+FALL = 0.2  # seconds of a fall
 PARABOLA = 0.1  # of the fall's depth: a path that misses its parabola by more is no free fall
 METHODS = ("unanchored", "legs", "stature", "camera height", "gravity")
 FEET = H36M_17.indices("RFoot", "LFoot")
@@ -80,13 +81,15 @@ def sizes(run: Path) -> dict[str, dict[str, float]]:
     if refinement is None:
         raise InputError(f"{run}: its adapted model carries no bones; adapt it without --refine none")
     people = asked.subjects_train + asked.subjects_unlabeled
-    data = load_h36m(Path(asked.data_dir), asked.keypoints, people, asked.actions)
+    rate = trained_rate(record["arguments"], FRAME_RATE)
+    files = H36MFiles(Path(asked.data_dir), asked.keypoints, record["arguments"].get("fps", FRAME_RATE))
+    data = fit_to_rate(files.labelled(people, asked.actions), rate, "videos")
 
-    known = camera_heights([v.downsampled(asked.downsample) for v in data.of(asked.subjects_train)])
+    known = camera_heights([v.at_rate(rate) for v in data.of(asked.subjects_train)])
     upright = H36M_17.indices(*STATURE)
     table = {}
     for name in asked.subjects_unlabeled:
-        videos = [v.downsampled(asked.downsample) for v in data.of([name])]
+        videos = [v.at_rate(rate) for v in data.of([name])]
         truth = bone_lengths(videos).sum()
         source = refinement.bones.lengths
         apparent = measure_bones(lifter, videos) / refinement.bones.apparent * source
@@ -100,16 +103,16 @@ def sizes(run: Path) -> dict[str, dict[str, float]]:
         heights, falls = [], []
         for camera in dict.fromkeys(v.camera for v in videos):
             alike = [v for v in videos if v.camera == camera]
-            rays, pose, _ = lift_some(lifter, [v.unlabelled() for v in alike])
-            pose = refinement(pose, rays, legs)
-            placed = pose + solve_root(pose, rays)[:, None]
+            seen = lift_some(lifter, [v.unlabelled() for v in alike])
+            pose = refinement(seen.pose, seen.rays, legs, seen.confidence)
+            placed = pose + solve_root(pose, seen.rays, seen.confidence)[:, None]
             up = mean_upright(pose)
             lower = placed[:, FEET][torch.arange(len(placed)), (placed[:, FEET] @ up).argmin(1)]
             up = floor_normal(lower, up)
             if camera in known:
                 heights.append(known[camera] / -(lower @ up).median().item())
             full = [v for v in data.of([name]) if v.camera == camera]
-            falls += [fall for v in full if (fall := fastest_fall(lifter, v, asked.downsample, up, refinement, legs))]
+            falls += [fall for v in full if (fall := fastest_fall(lifter, v, rate, up, refinement, legs))]
         if heights:
             found["camera height"] = legs.sum() * float(np.median(heights))
         if falls:
@@ -130,22 +133,23 @@ def camera_heights(labelled: list[LabelledVideo]) -> dict[str, float]:
 
 
 def fastest_fall(
-    lifter: torch.nn.Module, video: LabelledVideo, downsample: int, up: torch.Tensor, refinement, lengths: torch.Tensor
+    lifter: torch.nn.Module, video: LabelledVideo, rate: float, up: torch.Tensor, refinement, lengths: torch.Tensor
 ) -> float | None:
     """The largest downward acceleration of the hips in any window that is a parabola, metres per second^2.
 
     The hips' height is its ray's times the video's median depth, which is smoother than the depth of every frame.
     """
-    downsampled = video.downsampled(downsample).unlabelled()
-    rays, pose, _ = lift_some(lifter, [downsampled])
-    depth = solve_root(refinement(pose, rays, lengths), rays)[:, 2].median()
+    seen = lift_some(lifter, [video.at_rate(rate).unlabelled()])
+    pose = refinement(seen.pose, seen.rays, lengths, seen.confidence)
+    depth = solve_root(pose, seen.rays, seen.confidence)[:, 2].median()
     ray = undistort(video.keypoints[:, H36M_17.root_index], video.intrinsics)
     height = depth * torch.cat([ray, torch.ones_like(ray[:, :1])], 1) @ up
-    if len(height) < FALL:
+    frames = round(FALL * video.fps) + 1
+    if len(height) < frames:
         return None
-    time = torch.arange(FALL, dtype=torch.float32) / FRAME_RATE
+    time = torch.arange(frames, dtype=torch.float32) / video.fps
     design = torch.stack([torch.ones_like(time), time, time**2], 1)
-    windows = height.unfold(0, FALL, 1)  # (W, FALL)
+    windows = height.unfold(0, frames, 1)  # (W, frames)
     solved = torch.linalg.lstsq(design, windows.T).solution  # (3, W)
     misses = (windows.T - design @ solved).abs().amax(0)
     falls = -2 * solved[2]

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+LFS = b"version https://git-lfs"  # how the stand-in begins that Git has where Git LFS keeps a file elsewhere
+
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:

@@ -47,7 +47,7 @@ def registries() -> Iterator[None]:
 def transfer(source: list, target: list, folder: Path, *flags: object) -> tuple[Lifter, Lifter]:
     """A source model and what it is adapted to, by the script's own loops."""
     sizes = "-cs 16 -dep 1 -f 5 -b 4 -num_proposals 2 --source-epochs 2 -e 2 --teacher-start 0".split()
-    args = arguments("-c", folder, *sizes, *flags)
+    args = arguments("-c", folder, *sizes, "--rate", source[0].fps, *flags)
     with RunLog(None) as log:
         model, _ = h36m_transfer.train_supervised("source_only", source, args, {}, CPU, log)
         noise = KeypointNoise.measure(source, target)

@@ -56,22 +56,29 @@ def find_up(lifter: Lifter, videos: Sequence[Video], refinement: Refinement) -> 
     Args:
         videos: at the lifter's frame rate. refinement: sets the person's bones; depths need them.
     """
-    rays, pose, root = lift_some(lifter, videos)
+    seen = lift_some(lifter, videos)
     bones = refinement.bones
-    ratios = bone_ratios(apparent_bone_lengths(rays, pose, root), bones.apparent)
-    pose = refinement(pose, rays, bones.lengths * ratios)
+    ratios = bone_ratios(apparent_bone_lengths(*seen), bones.apparent)
+    pose = refinement(seen.pose, seen.rays, bones.lengths * ratios, seen.confidence)
     up = mean_upright(pose)
-    feet = (pose + solve_root(pose, rays)[:, None])[:, H36M_17.indices("RFoot", "LFoot")]  # (F, 2, 3)
+    both = H36M_17.indices("RFoot", "LFoot")
+    feet = (pose + solve_root(pose, seen.rays, seen.confidence)[:, None])[:, both]  # (F, 2, 3)
+    if seen.confidence is not None and (visible := (seen.confidence[:, both] > 0).all(1)).any():
+        feet = feet[visible]
     lower = (feet @ up).argmin(1)
     return floor_normal(feet[torch.arange(len(feet)), lower], up)
 
 
-def with_up(lifter: Lifter, videos: Sequence[Video], downsample: int, refinement: Refinement) -> list[Video]:
-    """The videos, each with the direction `find_up` finds in all videos of its person and camera."""
+def with_up(lifter: Lifter, videos: Sequence[Video], rate: float, refinement: Refinement) -> list[Video]:
+    """The videos, each with the direction `find_up` finds in all videos of its person and camera.
+
+    Args:
+        rate: the lifter's, frames a second.
+    """
     found: dict[tuple[str, str], torch.Tensor] = {}
     for v in videos:
         key = (v.subject, v.camera)
         if key not in found:
-            alike = [o.downsampled(downsample) for o in videos if (o.subject, o.camera) == key]
+            alike = [o.at_rate(rate) for o in videos if (o.subject, o.camera) == key]
             found[key] = find_up(lifter, alike, refinement)
     return [replace(v, up=found[v.subject, v.camera]) for v in videos]

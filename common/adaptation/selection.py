@@ -24,7 +24,8 @@ def reprojection(lifter: Lifter, videos: Sequence[Video], sampling: Sampling) ->
 
     def of(video: Video, hypotheses: torch.Tensor) -> torch.Tensor:
         poses, root = aggregate(hypotheses, video.unlabelled(), "estimated")
-        return ray_distance(poses["J_Agg"] + root[:, None], undistort(video.keypoints, video.intrinsics))
+        distance = ray_distance(poses["J_Agg"] + root[:, None], undistort(video.keypoints, video.intrinsics))
+        return distance if video.confidence is None else distance * (video.confidence > 0)
 
     return _mean(lifter, videos, sampling, of)
 

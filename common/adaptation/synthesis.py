@@ -113,6 +113,8 @@ def synthesise(
     clean = project(pose + trajectory[..., None, :], intrinsics)
     scale = box_size(clean) / box_size(seen) * how.noise
     error = (source.keypoints - seen) * scale[..., None, None]
+    if source.confidence is not None:
+        error = error * (source.confidence[..., None] > 0)  # where there is no keypoint there is no error of it
     up = (source.up[:, None] @ rotation[:, 0].mT)[:, 0]
     return LabelledBatch(
         keypoints=clean + error,

@@ -63,10 +63,11 @@ def pseudo_label(
 
     Hypotheses are drawn in one step with flip averaging. Their mean is refined; without a refinement they are joined
     by JPMA with the estimated root and given the person's bone lengths. The confidence falls with the distance of a
-    joint's reprojection from its keypoint and with the hypotheses' spread. Several processes share the clips.
+    joint's reprojection from its keypoint and with the hypotheses' spread; it is 0 where the joint was not seen.
+    Several processes share the clips.
 
     Args:
-        target: its keypoints and intrinsics are read. lengths: (B, J) metres, the people's bones.
+        target: its keypoints, their confidence and the intrinsics are read. lengths: (B, J) metres, the people's bones.
 
     Returns:
         (B, T, J, 3) metres and (B, T, J) in [0, 1].
@@ -77,24 +78,27 @@ def pseudo_label(
     keypoints, intrinsics, lengths = target.keypoints[mine], target.intrinsics[mine], lengths[mine]
     noise = to_device(noise[mine], keypoints.device)
     hypotheses = lifter.sample(keypoints, num_proposals, 1, flip=True, noise=[noise], intrinsics=intrinsics)[:, 0]
-    rays = undistort(keypoints, intrinsics)
+    rays, seen = undistort(keypoints, intrinsics), None if target.confidence is None else target.confidence[mine]
     if refinement is not None:
-        pose = refinement(hypotheses.mean(1), rays, lengths[:, None])
+        pose = refinement(hypotheses.mean(1), rays, lengths[:, None], seen)
     else:
-        root = estimate_root(hypotheses, keypoints, intrinsics)
-        pose = rebone(j_agg(hypotheses, root, keypoints, intrinsics), lengths[:, None])
-    placed = pose + solve_root(pose, rays)[..., None, :]
+        root = estimate_root(hypotheses, keypoints, intrinsics, seen)
+        pose = rebone(j_agg(hypotheses, root, keypoints, intrinsics, seen), lengths[:, None])
+    placed = pose + solve_root(pose, rays, seen)[..., None, :]
     errors = (project(placed, intrinsics) - keypoints).norm(dim=-1)
     spread = (hypotheses - hypotheses.mean(1, keepdim=True)).norm(dim=-1).mean(1)  # (B, T, J)
     confidence = torch.exp(-errors / REPROJECTION_SCALE - spread / SPREAD_SCALE)
+    confidence = confidence if seen is None else confidence * seen
     return processes.all_gather(pose, clips), processes.all_gather(confidence, clips)
 
 
-def ray_errors(pose: torch.Tensor, keypoints: torch.Tensor, intrinsics: torch.Tensor) -> torch.Tensor:
+def ray_errors(
+    pose: torch.Tensor, keypoints: torch.Tensor, intrinsics: torch.Tensor, confidence: torch.Tensor | None = None
+) -> torch.Tensor:
     """Distance of a pose's joints from their rays, (B, T, J, 3) -> (B, T, J), at unit depth: the reprojection loss.
 
     The root is solved from the pose itself and held fixed, so the gradient moves the joints, not the person.
     """
     rays = undistort(keypoints, intrinsics)
-    placed = pose + solve_root(pose, rays).detach()[..., None, :]
+    placed = pose + solve_root(pose, rays, confidence).detach()[..., None, :]
     return ray_distance(placed, rays)

@@ -1,4 +1,7 @@
-"""The cameras of MPI-INF-3DHP (Mehta et al., 3DV 2017): known for the test sequences, chosen for the training ones."""
+"""The cameras of MPI-INF-3DHP (Mehta et al., 3DV 2017): known for the test sequences, chosen for the training ones.
+
+And the frame rates of the training recordings.
+"""
 
 import math
 from collections.abc import Mapping
@@ -17,7 +20,14 @@ _STUDIO = ("TS1", "TS2", "TS3", "TS4")
 _OUTDOOR = ("TS5", "TS6")
 TEST_SEQUENCES = _STUDIO + _OUTDOOR
 TRAIN_SIZE = 2048  # pixels, width and height of the training videos
+RECORDINGS = tuple(f"S{subject} Seq{sequence}" for subject in range(1, 9) for sequence in (1, 2))  # for training
+_FIFTY_FPS = ("S1 Seq2", "S3 Seq1", "S3 Seq2", "S5 Seq1", "S5 Seq2")
 LARGEST_MISFIT = 20.0  # pixels between 2D and projected 3D that lens distortion and rounding can explain
+
+
+def frame_rate(recording: str) -> float:
+    """Frames a second of one of `RECORDINGS`."""
+    return 50.0 if recording in _FIFTY_FPS else 25.0
 
 
 def test_cameras() -> dict[str, Camera]:
@@ -70,12 +80,15 @@ class TrainingCameras:
         elif self.choice != "estimate":
             self._given = parse_intrinsics(self.choice)
 
-    def camera(self, recording: str, name: str, points: np.ndarray, pixels: np.ndarray) -> Camera:
+    def camera(
+        self, recording: str, name: str, points: np.ndarray | None, pixels: np.ndarray, seen: np.ndarray | None = None
+    ) -> Camera:
         """The camera of one video.
 
         Args:
             recording: such as "S1 Seq1". name: the camera's id.
-            points: (F, J, 3) in camera space, any unit. pixels: (F, J, 2). Only "estimate" looks at these two.
+            points: (F, J, 3) in camera space, any unit; None where there is no 3D. pixels: (F, J, 2). seen: (F, J)
+                bool, the joints to go by; all when left out. Only "estimate" looks at these three.
 
         Raises:
             InputError: the file does not hold this camera or holds nonsense, or the fit fails.
@@ -84,6 +97,13 @@ class TrainingCameras:
         if self.choice == "file":
             return _stored_camera(self._stored.get(recording, self._stored), name, where)
         if self.choice == "estimate":
+            if points is None:
+                raise InputError(
+                    f"{where}: it has no data_3d, to which --target-intrinsics estimate fits the camera; give "
+                    "FX,FY,CX,CY in pixels"
+                )
+            if seen is not None:
+                points, pixels = points[seen][:, None], pixels[seen][:, None]  # as many frames of one joint
             intrinsics, misfit = fit_intrinsics(points, pixels, where)
             self.misfits.append(misfit)
         else:

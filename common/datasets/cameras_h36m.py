@@ -7,6 +7,8 @@ from pathlib import Path
 from ..geometry.camera import Camera
 from ..units import MILLIMETRES
 
+UNPLACED = ("S2", "S3", "S4", "S10")  # without public labels: the same cameras, their places are not given out
+
 
 @functools.cache
 def _h36m_calibration() -> dict:
@@ -19,8 +21,15 @@ def h36m_subjects() -> list[str]:
 
 
 def h36m_cameras(subject: str) -> list[Camera]:
-    """The four calibrated cameras of a Human3.6M subject. Raises `KeyError` for a subject without calibration."""
+    """The four calibrated cameras of a Human3.6M subject; of `UNPLACED` ones without their places in the room.
+
+    Raises:
+        KeyError: no such subject.
+    """
     calibration = _h36m_calibration()
+    if subject in UNPLACED:
+        nowhere = {"orientation": (1.0, 0.0, 0.0, 0.0), "translation": (0.0, 0.0, 0.0)}
+        calibration = calibration | {"extrinsics": {subject: [nowhere] * len(calibration["intrinsics"])}}
     return [
         Camera(
             name=inner["id"],

@@ -10,7 +10,7 @@ from typing import IO, Any
 import numpy as np
 
 from ..errors import InputError
-from ..files import atomic_write
+from ..files import LFS, atomic_write
 from .unpickler import Refused, Unpickler, resolve
 
 
@@ -27,10 +27,12 @@ def _open_entry(path: Path, key: str) -> Iterator[IO[bytes] | None]:
         raise InputError(f"{path}: no such file")
     try:
         with path.open("rb") as file:
-            start = file.read(16)
+            start = file.read(len(LFS))
+        if start == LFS:
+            raise InputError(f"{path}: a Git LFS pointer, not the file itself; run git lfs pull")
         if not start.startswith(b"PK"):
             raise InputError(
-                f"{path}: expected an npz file (a zip archive), found a file that begins with {start!r}; "
+                f"{path}: expected an npz file (a zip archive), found a file that begins with {start[:16]!r}; "
                 "download it again or export it with numpy.savez_compressed"
             )
         with zipfile.ZipFile(path) as archive:

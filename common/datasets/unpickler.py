@@ -14,6 +14,7 @@ import numpy as np
 
 _DTYPE_CODE = re.compile(r"[?]|b1|[iu][1248]|f(2|4|8|16)|c(8|16|32)|[SU]\d{1,6}|O[48]?")
 _PLAIN = (str, bytes, bool, int, float, complex, type(None), np.generic)
+_NUMBERS = (int, float, np.number)
 _PENDING = object()
 
 
@@ -112,8 +113,25 @@ _ALLOWED: dict[tuple[str, str], _Call] = {
 }
 
 
+# What honest files name that were saved without being turned into plain arrays: (module, name) -> what it is, the mend.
+_NEARLY = {
+    **dict.fromkeys(
+        [("torch._utils", f"_rebuild_{kind}") for kind in ("tensor", "tensor_v2", "parameter")]
+        + [("torch._tensor", "_rebuild_from_type_v2"), ("torch.storage", "_load_from_bytes"), ("torch", "Size")],
+        ("torch tensors", "save them as arrays, tensor.numpy()"),
+    ),
+    **dict.fromkeys(
+        [(m, name) for m in ("numpy.ma.core", "numpy.ma") for name in ("_mareconstruct", "MaskedArray")],
+        ("masked arrays", "save them as arrays, array.filled(numpy.nan)"),
+    ),
+}
+
+
 class Unpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> _Call:
+        if (module, name) in _NEARLY:
+            kind, mend = _NEARLY[module, name]
+            raise Refused(f"holds {kind}, expected numpy arrays and plain containers; nothing was run; {mend}")
         if (module, name) not in _ALLOWED:
             raise Refused(
                 f"wants to run {module}.{name}, which is not a numpy array or a plain container; nothing was run; "
@@ -146,10 +164,13 @@ def resolve(value: Any, where: str, done: dict[int, Any]) -> Any:
 
 
 def _object_array(array: _Array, where: str, done: dict[int, Any]) -> Any:
-    """A 0-d object array is what it holds, a 1-d one of arrays and containers is a list; all else is a mistake."""
+    """A 0-d object array is what it holds, a 1-d one of arrays and containers is a list, and so is one of dicts and
+    single numbers (MPI-INF-3DHP's cameras and frame rate); all else is a mistake."""
     if len(array.shape) == 0 and len(array.data) == 1:
         return resolve(array.data[0], where, done)
-    if len(array.shape) == 1 and not any(isinstance(item, _PLAIN) for item in array.data):
+    plain = [item for item in array.data if isinstance(item, _PLAIN)] if len(array.shape) == 1 else []
+    numbers = all(isinstance(item, _NUMBERS) for item in plain) and any(isinstance(item, dict) for item in array.data)
+    if len(array.shape) == 1 and (not plain or numbers):
         return [resolve(item, f"{where} / {i}", done) for i, item in enumerate(array.data)]
     raise Refused(
         f"holds an array of Python objects of shape {array.shape} at {where}, expected an array of numbers; "

@@ -5,7 +5,7 @@ What adapts to a target takes a `Video`, which has no label to read; what trains
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import torch
 
@@ -42,6 +42,19 @@ class Video:
     confidence: torch.Tensor | None = None
     up: torch.Tensor | None = None
 
+    @classmethod
+    def from_pixels(
+        cls,
+        subject: str,
+        action: str,
+        camera: Camera,
+        pixels: torch.Tensor,
+        fps: float,
+        confidence: torch.Tensor | None = None,
+    ) -> "Video":
+        """From keypoints (F, 17, 2), float64 pixels, and the detector's confidence (F, 17)."""
+        return Video(**_seen_by(camera, pixels, confidence), subject=subject, action=action, fps=fps)
+
     def __len__(self) -> int:
         return len(self.keypoints)
 
@@ -53,6 +66,32 @@ class Video:
     def unlabelled(self) -> "Video":
         """What a detector and a calibrated camera give: the video without 3D and without a known vertical."""
         return Video(**{f.name: getattr(self, f.name) for f in fields(Video) if f.name != "up"})
+
+    def step(self, rate: float) -> int:
+        """One frame in how many makes `rate` frames a second; 1 where there are no more than that."""
+        return max(1, round(self.fps / rate))
+
+    def at_rate(self: AnyVideo, rate: float) -> AnyVideo:
+        """The video at about so many frames a second, see `step`."""
+        return self.downsampled(self.step(rate))
+
+    def resampled(self: AnyVideo, fps: float) -> AnyVideo:
+        """The video at exactly `fps` frames a second, linearly between its frames; the duration changes by less than a
+        frame. What is true or false, or a class, is that of the nearest frame."""
+        times = torch.arange(int((len(self) - 1) * fps / self.fps + 1e-6) + 1, dtype=torch.float64) * (self.fps / fps)
+        before = times.long().clamp(max=max(len(self) - 2, 0))
+        after = (before + 1).clamp(max=len(self) - 1)
+        weight = (times - before).float()
+
+        def between(x: torch.Tensor) -> torch.Tensor:
+            if not x.is_floating_point():
+                return x[times.round().long().clamp(max=len(x) - 1)]
+            shaped = weight.reshape(-1, *[1] * (x.ndim - 1))
+            return x[before] * (1 - shaped) + x[after] * shaped
+
+        known = {name: getattr(self, name) for name in self.PER_FRAME}
+        moved: dict[str, Any] = {name: between(value) for name, value in known.items() if value is not None}
+        return replace(self, fps=fps, **moved)
 
     def downsampled(self: AnyVideo, factor: int, phase: int = 0) -> AnyVideo:
         """Every `factor`-th frame, from frame `phase` on."""
@@ -85,22 +124,31 @@ class LabelledVideo(Video):
         pixels: torch.Tensor,
         fps: float,
         up: torch.Tensor | None = None,
+        confidence: torch.Tensor | None = None,
     ) -> "LabelledVideo":
         """From joints in the camera's frame (F, 17, 3), float64 metres, and keypoints (F, 17, 2), float64 pixels."""
         trajectory = points[:, H36M_17.root_index]  # (F, 3)
         return LabelledVideo(
+            **_seen_by(camera, pixels, confidence),
             subject=subject,
             action=action,
-            camera=camera.name,
-            keypoints=normalise(pixels, camera.width, camera.height).float(),
-            intrinsics=camera.normalised_intrinsics().float(),
-            width=camera.width,
-            height=camera.height,
             fps=fps,
             pose=(points - trajectory[:, None]).float(),
             trajectory=trajectory.float(),
             up=None if up is None else up.float(),
         )
+
+
+def _seen_by(camera: Camera, pixels: torch.Tensor, confidence: torch.Tensor | None) -> dict[str, Any]:
+    """What a camera and a detector say of a video."""
+    return {
+        "camera": camera.name,
+        "keypoints": normalise(pixels, camera.width, camera.height).float(),
+        "intrinsics": camera.normalised_intrinsics().float(),
+        "width": camera.width,
+        "height": camera.height,
+        "confidence": None if confidence is None else confidence.float(),
+    }
 
 
 @dataclass
@@ -129,8 +177,16 @@ class Dataset(Generic[AnyVideo]):
             "; ".join(dict.fromkeys(part.provenance for part in parts)),
             any(part.synthetic for part in parts),
             {name: digest for part in parts for name, digest in part.files.items()},
-            [note for part in parts for note in part.notes],
+            list(dict.fromkeys(note for part in parts for note in part.notes)),
         )
+
+    def announce(self) -> None:
+        """Print where the data comes from, and the notes."""
+        print("\n".join([f"data: {self.provenance}", *(f"note: {note}" for note in self.notes)]))
+
+    def unlabelled(self) -> "Dataset[Video]":
+        """The same videos without labels, see `Video.unlabelled`."""
+        return Dataset([v.unlabelled() for v in self.videos], self.provenance, self.synthetic, self.files, self.notes)
 
     def of(self, subjects: Iterable[str]) -> list[AnyVideo]:
         """The videos of some subjects, subject by subject in the order given."""

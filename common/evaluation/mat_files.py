@@ -19,14 +19,22 @@ _HEADER = b"MATLAB 5.0 MAT-file, written by PoSynDA".ljust(116)
 
 
 def write_results(
-    folder: Path, predictions: Mapping[str, Mapping[str, torch.Tensor]], result: str, test: Sequence[TestSequence]
+    folder: Path,
+    predictions: Mapping[str, Mapping[str, torch.Tensor]],
+    result: str,
+    spreads: Mapping[str, torch.Tensor],
+    scale: float | None,
+    test: Sequence[TestSequence],
 ) -> None:
-    """Write a model's predictions, a file per aggregation and the result's once more as `inference_data.mat`, and the
-    labels they are scored against.
+    """Write a model's predictions, a file per aggregation and the result's once more as `inference_data.mat`, the
+    expected errors, where they are known, and the labels it is scored against.
 
     Args:
         predictions: per aggregation and test sequence, see `write_inference`. result: one of the aggregations.
+        spreads, scale: see `write_expected_errors`.
     """
+    if scale is not None:
+        write_expected_errors(folder / "expected_error.mat", spreads, scale)
     for aggregation, poses in predictions.items():
         write_inference(folder / f"inference_data_{aggregation}.mat", poses)
     write_inference(folder / "inference_data.mat", predictions[result])

@@ -1,5 +1,6 @@
 """One evaluation for every dataset: hypotheses for whole videos, joined by each aggregation, scored per frame."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -7,6 +8,7 @@ import numpy as np
 import torch
 
 from .. import processes
+from ..datasets.h36m import action_of
 from ..datasets.video import LabelledVideo
 from ..model.inference import Sampling, draw_hypotheses
 from ..model.lifter import Lifter
@@ -41,27 +43,33 @@ class Scores:
 
     def all_frames(self, aggregation: str, metric: str = "mpjpe_mm") -> float:
         """The mean over all frames."""
-        return float(np.average(np.array(self.errors[aggregation][metric]), weights=np.array(self.frames)))
+        return _mean(metric, np.array(self.errors[aggregation][metric]), np.array(self.frames))
 
     def summary(self, aggregation: str, metric: str) -> dict[str, float | dict[str, float]]:
         """Means: over the actions ("overall", as papers print it), over all frames, per action, per subject."""
         values, frames = np.array(self.errors[aggregation][metric]), np.array(self.frames)
-        actions = np.array([action.split(" ")[0] for _, action in self.videos])
+        actions = np.array([action_of(action) for _, action in self.videos])
         subjects = np.array([subject for subject, _ in self.videos])
 
         def per(groups: np.ndarray) -> dict[str, float]:
             return {
-                str(g): float(np.average(values[groups == g], weights=frames[groups == g]))
-                for g in dict.fromkeys(groups.tolist())
+                str(g): _mean(metric, values[groups == g], frames[groups == g]) for g in dict.fromkeys(groups.tolist())
             }
 
         by_action = dict(sorted(per(actions).items()))
+        known = np.array(list(by_action.values()))
         return {
-            "overall": float(np.mean(list(by_action.values()))),
+            "overall": _mean(metric, known, np.ones(len(known))),
             "all_frames": self.all_frames(aggregation, metric),
             "by_action": by_action,
             "by_subject": per(subjects),
         }
+
+
+def _mean(metric: str, values: np.ndarray, weights: np.ndarray) -> float:
+    """The weighted mean. Videos of one frame have no MPJVE and are left out of it; any other gap stays one."""
+    known = np.isfinite(values) if metric == "mpjve_mm" else np.ones(len(values), dtype=bool)
+    return float(np.average(values[known], weights=weights[known])) if known.any() else math.nan
 
 
 def evaluate(
@@ -92,12 +100,13 @@ def evaluate(
 
 
 def pose_errors(predicted: torch.Tensor, target: torch.Tensor) -> tuple[float, float, float, float]:
-    """MPJPE, P-MPJPE, N-MPJPE and MPJVE of a video (F, J, 3), metres in, mm out, in the order of `METRICS`."""
+    """MPJPE, P-MPJPE, N-MPJPE and MPJVE of a video (F, J, 3), metres in, mm out, in the order of `METRICS`; one frame
+    has no MPJVE, which is not a number then."""
     return (
         mean_mm(joint_errors(predicted, target)),
         mean_mm(joint_errors(procrustes(predicted, target), target)),
         mean_mm(joint_errors(rescaled(predicted, target), target)),
-        mean_mm(velocity_errors(predicted, target)) if len(target) > 1 else 0.0,
+        mean_mm(velocity_errors(predicted, target)) if len(target) > 1 else math.nan,
     )
 
 

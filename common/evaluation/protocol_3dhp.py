@@ -1,6 +1,7 @@
 """Predictions for every frame of 3DHP's test sequences, and their scores on the valid ones."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -20,7 +21,7 @@ from .scores_3dhp import official_errors, score_3dhp
 
 @dataclass
 class Evaluation3DHP:
-    """One model on TS1 to TS6.
+    """One model on TS1 to TS6, or those of them that there are.
 
     Attributes:
         predictions: per aggregation and sequence (F, K, 17, 3) metres, root-relative, Human3.6M-17 order.
@@ -34,6 +35,15 @@ class Evaluation3DHP:
     scores: Scores = field(default_factory=Scores)
     official: dict[str, dict] = field(default_factory=dict)
 
+    def results(
+        self, aggregation: str, test: Sequence[TestSequence], scale: float | None
+    ) -> Iterator[tuple[TestSequence, torch.Tensor, torch.Tensor | None]]:
+        """Per sequence the poses (F, 17, 3) of an aggregation's last diffusion step, metres, and the expected errors
+        (F, 17), the spreads times `scale`."""
+        for video in test:
+            expected = None if scale is None else scale * self.spreads[video.subject]
+            yield video, self.predictions[aggregation][video.subject][:, -1], expected
+
 
 def evaluate_3dhp(
     lifter: Lifter,
@@ -42,19 +52,24 @@ def evaluate_3dhp(
     root: str,
     downsample: int = 1,
     refinement: Refinement | None = None,
+    rate: float | None = None,
 ) -> Evaluation3DHP:
     """Predict every frame, score the valid ones.
 
     Args:
         downsample: the lifter's frame rate is the files' over this; each phase is lifted by itself and the phases are
             put together again, so that no frame is left out.
+        rate: the lifter's, frames a second: in place of `downsample` where the sequences' rates differ.
         refinement: measures each person's bones in the very sequence, from its 2D.
 
     Several processes share the sequences, and each gets the result for all.
     """
     lifter.eval()
     result = Evaluation3DHP()
-    mine = [_predict(lifter, video, sampling, root, downsample, refinement) for video in test[processes.shard()]]
+    mine = [
+        _predict(lifter, video, sampling, root, downsample if rate is None else video.step(rate), refinement)
+        for video in test[processes.shard()]
+    ]
     for video, (poses, result.spreads[video.subject]) in zip(test, processes.all_gather_items(mine)):
         for aggregation, pose in poses.items():
             result.predictions.setdefault(aggregation, {})[video.subject] = pose
@@ -101,6 +116,6 @@ def _score(result: Evaluation3DHP, video: TestSequence) -> None:
     errors = {}
     for aggregation, poses in result.predictions.items():
         pose = poses[name][:, -1]
-        velocity = mean_mm(velocity_errors(pose, target)[together])
+        velocity = mean_mm(velocity_errors(pose, target)[together]) if together.any() else math.nan  # no two in a row
         errors[aggregation] = (*pose_errors(pose[valid], target[valid])[:-1], velocity)
     result.scores.add((name, name), int(valid.sum()), by_step, errors)

@@ -1,15 +1,22 @@
 """The official MPI-INF-3DHP scores: MPJPE, PCK and AUC by joint group, per test sequence, per activity and overall.
 
-`run_3dhp_eval.m` computes and prints the same from the files that `common.evaluation.mat_files` writes.
+    python -m common.evaluation.scores_3dhp FILE [ANNOTATIONS]    # `posynda` for `common` where it is installed
+
+prints them for FILE, predictions such as inference_data.mat, this project's or others'. ANNOTATIONS is a run's
+test_annotations.mat, looked for beside FILE when left out, or the official test set's folder. `run_3dhp_eval.m`
+computes and prints the same.
 """
 
+import argparse
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from ..errors import InputError
+from ..datasets.cameras_3dhp import TEST_SEQUENCES
+from ..errors import InputError, run_script
 from ..geometry.skeleton import H36M_17, MPI_3DHP_17, convert
 from ..units import MILLIMETRES
 from .metrics import joint_errors
@@ -57,18 +64,19 @@ def score_3dhp(errors: Mapping[str, np.ndarray], activities: Mapping[str, np.nda
         activities: per test sequence (F,) the activity's number, 1 to 7; None where the files do not tell.
 
     Returns:
-        Values that JSON can hold: `sequences` and `activities`, per name a row; the rows `mean_of_sequences` (every
-        sequence counts alike) and `all_frames` (every frame does); `frames_without_activity`, whose label is
-        missing or not 1 to 7. A row has `frames`; `mpjpe` per joint and `Average` over all 17; `mpjpe_groups` per
-        joint group and `Average` over all 17; `pck` and `auc`, per cent, per joint group and `Total` over the 14
-        joints in groups. An activity that never occurs has None in place of every number.
+        Values that JSON can hold: `sequences` and `activities`, per name a row; `sequences_of_six`, how many there
+        are; the rows `mean_of_sequences` (every sequence counts alike) and `all_frames` (every frame does);
+        `frames_without_activity`, whose label is missing or not 1 to 7. A row has `frames`; `mpjpe` per joint and
+        `Average` over all 17; `mpjpe_groups` per joint group and `Average` over all 17; `pck` and `auc`, per cent, per
+        joint group and `Total` over the 14 joints in groups. An activity that never occurs has None in place of every
+        number.
 
     Raises:
         InputError: a sequence without valid frames, of another shape, with errors that are no numbers, or with
             another number of labels than frames.
     """
     if not errors:
-        raise InputError("3DHP scores: no sequence to score, expected TS1 to TS6")
+        raise InputError("3DHP scores: no sequence to score, expected some of TS1 to TS6")
     labels = {name: _labels(name, errors[name], activities) for name in errors}
     sequences = {name: _row(np.asarray(values, np.float64)) for name, values in errors.items()}
     every = np.concatenate([np.asarray(values, np.float64) for values in errors.values()])
@@ -76,6 +84,7 @@ def score_3dhp(errors: Mapping[str, np.ndarray], activities: Mapping[str, np.nda
     by_activity = {name: _row(every[label == number]) for number, name in enumerate(ACTIVITIES, start=1)}
     return {
         "sequences": sequences,
+        "sequences_of_six": len(sequences),
         "mean_of_sequences": _mean(list(sequences.values())),
         "all_frames": _row(every),
         "activities": by_activity,
@@ -139,22 +148,29 @@ def _mean(rows: list[Row]) -> Row:
     return mean
 
 
+def _mean_title(scores: Mapping[str, Any]) -> str:
+    """What the plain mean over the sequences is called: it says of how many where some are missing."""
+    count, every = len(scores["sequences"]), len(TEST_SEQUENCES)
+    return f"mean of {'' if count == every else f'{count} of '}the six sequences"
+
+
 def format_3dhp(scores: Mapping[str, Any]) -> str:
     """The tables as text, without a final line break: MPJPE, PCK and AUC by joint group."""
-    count = len(scores["sequences"])
+    mean = _mean_title(scores)
+    width = max(26, len(mean) + 1)
     rows = {
         **scores["sequences"],
-        f"mean of the {'six' if count == 6 else count} sequences": scores["mean_of_sequences"],
+        mean: scores["mean_of_sequences"],
         "all frames": scores["all_frames"],
         **scores["activities"],
     }
     titles = {"mpjpe_groups": "MPJPE, mm", "pck": "PCK at 150 mm, %", "auc": "AUC of 0:5:150 mm, %"}
     lines = []
     for table, title in titles.items():
-        lines.append("".join([f"{title:<26}{'frames':>8}", *(f"{key:>9}" for key in scores["all_frames"][table])]))
+        lines.append("".join([f"{title:<{width}}{'frames':>8}", *(f"{key:>9}" for key in scores["all_frames"][table])]))
         for name, row in rows.items():
             cells = (f"{'-' if value is None else format(value, '.2f'):>9}" for value in row[table].values())
-            lines.append("".join([f"{name:<26}{row['frames']:>8}", *cells]))
+            lines.append("".join([f"{name:<{width}}{row['frames']:>8}", *cells]))
         lines.append("")
     lines.append(
         "MPJPE's Average is over all 17 joints; PCK's and AUC's Total over the 14 joints in the groups. "
@@ -165,13 +181,33 @@ def format_3dhp(scores: Mapping[str, Any]) -> str:
 
 def compare_3dhp(scores: Mapping[str, Mapping[str, Any]]) -> str:
     """Several models' MPJPE, PCK and AUC side by side, by both averages; `scores` maps a title to its scores."""
-    width = max(map(len, scores))
-    lines = [f"{'':{width}}  {'mean of the six sequences':>26}  {'all frames':>26}"]
-    lines.append(f"{'':{width}}" + 2 * f"  {'MPJPE':>8} {'PCK':>8} {'AUC':>8}")
+    width, mean = max(map(len, scores)), _mean_title(next(iter(scores.values())))
+    block = max(26, len(mean))
+    lines = [f"{'':{width}}  {mean:>{block}}  {'all frames':>{block}}"]
+    lines.append(f"{'':{width}}" + 2 * f"  {'   MPJPE      PCK      AUC':>{block}}")
     for title, found in scores.items():
         line = f"{title:{width}}"
         for row in (found["mean_of_sequences"], found["all_frames"]):
             values = row["mpjpe"]["Average"], row["pck"]["Total"], row["auc"]["Total"]
-            line += "  " + " ".join(f"{value:8.2f}" for value in values)
+            line += f"  {' '.join(f'{value:8.2f}' for value in values):>{block}}"
         lines.append(line)
     return "\n".join(lines)
+
+
+def main() -> None:
+    """Score a file, print the tables."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("file", type=Path, metavar="FILE", help="predictions, a .mat file with some of TS1 to TS6")
+    parser.add_argument(
+        "annotations", type=Path, nargs="?", metavar="ANNOTATIONS",
+        help="test_annotations.mat of a run (default: beside FILE), or the official test set's folder",
+    )  # fmt: skip
+    args = parser.parse_args()
+    from .prediction_files import score_file
+
+    title, scores = score_file(args.file, args.annotations)
+    print(f"{title}\n\n{format_3dhp(scores)}")
+
+
+if __name__ == "__main__":
+    run_script(main)

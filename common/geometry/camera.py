@@ -7,6 +7,7 @@ p1 p2, in either system (the distortion coefficients have no unit).
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from ..tensors import constant
@@ -76,6 +77,21 @@ def rotate(quaternion: torch.Tensor, vectors: torch.Tensor) -> torch.Tensor:
     w, axis = quaternion[0], quaternion[1:].expand_as(vectors)
     cross = torch.linalg.cross(axis, vectors)
     return vectors + 2 * (w * cross + torch.linalg.cross(axis, cross))
+
+
+def quaternion_of(turn: np.ndarray) -> tuple[float, float, float, float]:
+    """The unit quaternion (w, x, y, z) of a rotation matrix (3, 3)."""
+    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = turn
+    # It is the dominant eigenvector of this matrix (Bar-Itzhack 2000), whatever its largest component.
+    symmetric = [
+        [xx + yy + zz, zy - yz, xz - zx, yx - xy],
+        [zy - yz, xx - yy - zz, yx + xy, xz + zx],
+        [xz - zx, yx + xy, yy - xx - zz, zy + yz],
+        [yx - xy, xz + zx, zy + yz, zz - xx - yy],
+    ]
+    quaternion = np.linalg.eigh(np.array(symmetric))[1][:, -1]
+    w, x, y, z = (quaternion * np.sign(quaternion[np.abs(quaternion).argmax()])).tolist()
+    return w, x, y, z
 
 
 def rotation_about(axis: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:

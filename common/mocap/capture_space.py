@@ -1,6 +1,7 @@
 """The space that a set of cameras sees in common, and where to put a motion so that it stays there."""
 
 import itertools
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -11,10 +12,19 @@ MARGIN_PX = 20.0  # what a fitted motion keeps free at the image borders
 
 
 class CaptureSpace:
-    """The space that all cameras see, as half-spaces `normals @ point + offsets >= 0` (metres, inside is positive)."""
+    """The space that all cameras see, as half-spaces `normals @ point + offsets >= 0` (metres, inside is positive).
 
-    def __init__(self, cameras: list[Camera]):
+    Args:
+        farthest: from each camera along its axis, metres; without, a camera sees to infinity, and so may two.
+    """
+
+    def __init__(self, cameras: Sequence[Camera], farthest: Sequence[float] | None = None):
         planes = [plane for camera in cameras for plane in self._sides(camera)]
+        for camera, depth in zip(cameras, farthest or ()):
+            ends = camera_to_world(
+                torch.tensor([[0, 0, depth], [0, 0, depth - 1]], dtype=torch.float64), camera
+            ).numpy()
+            planes.append((ends[1] - ends[0], float(-(ends[1] - ends[0]) @ ends[0])))
         self.normals = np.array([normal for normal, _ in planes])
         self.offsets = np.array([offset for _, offset in planes])
         # Where the least distance to the planes is greatest, three of them are equally near: all triples are tried.
@@ -49,13 +59,23 @@ class CaptureSpace:
         best = int(slack.argmax())
         return candidates[best, :2] if slack[best] >= 0 else None
 
-    def pieces(self, positions: np.ndarray) -> list[np.ndarray] | None:
-        """A clip moved into view, halved as often as that takes; None when a single frame does not fit."""
+    def pieces(self, positions: np.ndarray, shortest: int = 0) -> list[np.ndarray] | None:
+        """A clip moved into view, halved as often as that takes.
+
+        Args:
+            positions: (F, J, 3) metres.
+            shortest: frames of a piece; what does not fit in pieces of that length is left out. 0 leaves nothing out.
+
+        Returns:
+            The pieces in order; None when nothing is left, or a single frame does not fit and nothing may be left out.
+        """
         shift = self.place(positions)
         if shift is not None:
             return [positions + [*shift, 0]]
-        if len(positions) == 1:
+        if len(positions) < 2 * max(shortest, 1):
             return None
         middle = len(positions) // 2
-        first, second = self.pieces(positions[:middle]), self.pieces(positions[middle:])
-        return None if first is None or second is None else first + second
+        halves = [self.pieces(half, shortest) for half in (positions[:middle], positions[middle:])]
+        if shortest == 0 and None in halves:
+            return None
+        return [piece for half in halves for piece in half or []] or None

@@ -1,223 +1,167 @@
-"""ASF/AMC motion capture to the three Human3.6M-format files the scripts read.
+"""Motion capture to the three Human3.6M-format files the scripts read.
 
-The people and their motion are real; the cameras are Human3.6M's, so the 2D keypoints are exact projections (`gt`) and
-projections with synthetic detector noise (`cpn_ft_h36m_dbb`). A clip that leaves the space all four cameras see is cut
-in pieces, each moved as a whole: feet stay where they stand and speeds are the person's own.
+The people and their motion are real; the cameras are Human3.6M's or random viewpoints, so the 2D keypoints are exact
+projections (`gt`) and projections with synthetic detector noise (`cpn_ft_h36m_dbb`). A clip that leaves the space all
+cameras of a person see is cut in pieces, each moved as a whole: feet stay where they stand and speeds are the person's
+own.
 """
 
 import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from ..datasets.cameras_h36m import h36m_cameras, h36m_subjects
-from ..datasets.h36m import project_h36m, write_h36m
+from ..datasets.h36m import write_h36m
 from ..errors import InputError
-from ..geometry.skeleton import H36M_32
-from .asf_amc import ROOT, Bone, Skeleton, read_amc, read_asf
+from ..geometry.camera import Camera
+from . import from_asf, from_bvh
+from .asf_amc import read_asf
 from .capture_space import CaptureSpace
+from .contact_sheet import write_contact_sheet
 from .detector_noise import detector_noise
-from .kinematics import Motion, bone_ends, move, resample
+from .joint_names import JointMap, read_map
+from .people import FORMATS, Person, assign_names, find_people
+from .standing import FPS
+from .views import MOST_VIEWS, project_to, random_cameras, view_space
 
-FPS = 50.0  # Human3.6M's
-FLOOR_PERCENTILE = 1.0  # of the lowest toe over a clip: single frames that dip below are capture errors
-MIN_HEIGHT_M, MAX_HEIGHT_M = 0.5, 2.5
-NOSE = "nose"  # a bone added to every skeleton, see `add_nose`
-
-# Human3.6M-32 joint (without L or R) -> the bones whose end it is, mirrored ones without l or r; the first one that the
-# skeleton has. The wrist is the end of CMU's "wrist" bone, which is the last third of the forearm.
-SIDED = {
-    "Hip": ("hipjoint",),
-    "Knee": ("femur",),
-    "Foot": ("tibia",),
-    "ToeBase": ("foot",),
-    "ToeSite": ("toes", "foot"),
-    "Shoulder": ("clavicle",),
-    "Elbow": ("humerus",),
-    "Wrist": ("wrist",),
-    "Hand": ("wrist",),
-    "Thumb": ("thumb", "hand", "wrist"),
-    "HandEnd": ("hand", "wrist"),
-    "HandSite": ("fingers", "hand", "wrist"),
-}
-# Spine is the joint nearest the middle of the torso; the collars coincide with Thorax in Human3.6M's own files.
-CENTRAL = {
-    "Spine": ("lowerback",),
-    "Thorax": ("thorax",),
-    "LCollar": ("thorax",),
-    "RCollar": ("thorax",),
-    "Neck/Nose": (NOSE,),
-    "Head": ("head",),
-}
-# Human3.6M's Hip lies midway between the hip joints, 10 cm below CMU's root; its SpineBase is the same point.
-MID_HIP = ("Hip", "SpineBase")
-END_OF = CENTRAL | {
-    side + joint: tuple(side.lower() + bone for bone in bones) for joint, bones in SIDED.items() for side in "LR"
-}
-TOES = ("LToeBase", "RToeBase", "LToeSite", "RToeSite")
+SHORTEST_S = 0.5  # of a piece of a cut clip before cameras that are not Human3.6M's; shorter ones are left out
 
 
-def find_subjects(folder: Path) -> dict[str, tuple[Path, list[Path]]]:
-    """Pair skeletons with motions, wherever they lie below `folder`.
+@dataclass
+class Recording:
+    """One person's takes as they were read: take -> (F, 32, 3) metres at 50 fps, z up, the floor at z = 0.
 
-    A motion belongs to the skeleton its name starts with, the one in its own folder first, else to the only skeleton
-    in its folder.
+    Attributes:
+        kinds, units, rates: what the files were, for the table.
+        tables: a file and its Human3.6M joint -> the file's joint, where another file's differs.
+        notes: what to say, and of which files. refused: why a take is left out, a line each.
+    """
+
+    takes: dict[str, np.ndarray] = field(default_factory=dict)
+    kinds: set[str] = field(default_factory=set)
+    units: set[str] = field(default_factory=set)
+    rates: set[float] = field(default_factory=set)
+    tables: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    notes: dict[str, list[str]] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+
+
+def read_person(person: Person, fps: float, given: JointMap | None = None) -> Recording:
+    """Read all takes of a person.
+
+    Args:
+        fps: of AMC files, which do not say theirs. given: what --map says.
+
+    Raises:
+        InputError: the skeleton cannot be used, or none of the takes; a single take that cannot is left out.
+    """
+    record = Recording()
+    skeleton = None
+    if person.amc and person.asf is not None:
+        skeleton = read_asf(person.asf)
+        from_asf.add_nose(skeleton)
+        record.tables.append((person.asf.name, from_asf.joint_table(skeleton)))
+    errors: list[InputError] = []
+    for path in person.takes:
+        try:
+            if path in person.bvh:
+                clip = from_bvh.read_clip(path, given)
+                found, kind, units, rate = clip.positions, "BVH", clip.units, clip.fps
+                if clip.table not in [table for _, table in record.tables]:
+                    record.tables.append((path.name, clip.table))
+                for note in clip.notes:
+                    record.notes.setdefault(note, []).append(path.name)
+            else:
+                assert skeleton is not None
+                found = from_asf.read_clip(path, skeleton, fps)
+                kind, units, rate = "ASF/AMC", from_asf.units_of(skeleton), fps
+        except InputError as error:
+            errors.append(error)
+            continue
+        record.takes[path.stem] = found
+        record.kinds.add(kind)
+        record.units.add(units)
+        record.rates.add(rate)
+    if errors and not record.takes:
+        raise errors[0]
+    record.refused = [str(error) for error in errors]
+    return record
+
+
+def place_takes(
+    takes: dict[str, np.ndarray],
+    space: CaptureSpace,
+    shortest_s: float = 0.0,
+    whose: str = "the",
+    files: Mapping[str, Path] | None = None,
+) -> tuple[dict[str, np.ndarray], list[str]]:
+    """Move every take to where all cameras see it, in pieces where that needs them.
+
+    Args:
+        takes: take -> (F, 32, 3) metres.
+        shortest_s: of a piece, seconds; 0 leaves nothing out.
+        whose: the cameras are, for the errors. files: of the takes, for the same.
 
     Returns:
-        subject (the skeleton's file name without suffix) -> its .asf file, its .amc files in order.
+        action -> (F, 32, 3) float32, "07_01" or "07_01 1", "07_01 2", ...; what was left out, a line each.
+
+    Raises:
+        InputError: nothing fits.
     """
-    if not folder.is_dir():
-        raise InputError(f"--asf-amc {folder}: no such folder")
-    files = sorted(path for path in folder.rglob("*") if path.is_file())
-    skeletons = [path for path in files if path.suffix.lower() == ".asf"]
-    motions = [path for path in files if path.suffix.lower() == ".amc"]
-    if not skeletons or not motions:
-        lacking = " and ".join(kind for kind, found in ((".asf", skeletons), (".amc", motions)) if not found)
-        raise InputError(f"--asf-amc {folder}: no {lacking} files; expected a skeleton and its motions per subject")
-    subjects: dict[str, tuple[Path, list[Path]]] = {}
-    for path in skeletons:
-        if path.stem in subjects:
-            raise InputError(f"{path}: a second skeleton of this name, beside {subjects[path.stem][0]}; rename it")
-        subjects[path.stem] = (path, [])
-    for path in motions:
-        beside = [other for other in skeletons if other.parent == path.parent]
-        named = [
-            other
-            for other in skeletons
-            if path.stem.startswith(other.stem) and not path.stem[len(other.stem) :][:1].isalnum()
-        ]
-        owners = [other for other in named if other in beside] or (beside if len(beside) == 1 else named)
-        if not owners:
-            raise InputError(f"{path}: no skeleton for this motion; put its .asf beside it")
-        owner = max(owners, key=lambda other: len(other.stem))
-        if any(other.stem == path.stem for other in subjects[owner.stem][1]):
-            raise InputError(f"{path}: a second motion named {path.stem} of skeleton {owner.name}; rename one")
-        subjects[owner.stem][1].append(path)
-    return subjects
-
-
-def assign_subjects(found: list[str], wanted: str | None) -> dict[str, str]:
-    """Which captured person becomes which Human3.6M subject: `--subjects`, or all of them in order."""
-    known = h36m_subjects()
-    if wanted is None:
-        if len(found) > len(known):
-            raise InputError(
-                f"--subjects: {len(found)} skeletons for {len(known)} subjects; name up to {len(known)}, "
-                f"e.g. --subjects {found[0]}={known[0]},{found[1]}={known[1]}"
-            )
-        return dict(zip(found, known))
-    names: dict[str, str] = {}
-    for pair in wanted.split(","):
-        person, equals, subject = (part.strip() for part in pair.partition("="))
-        if not equals or not person or not subject:
-            raise InputError(f"--subjects: expected NAME=SUBJECT pairs such as 02=S1,03=S5, found {pair!r}")
-        if person not in found:
-            raise InputError(f"--subjects: no skeleton {person!r}; found {', '.join(found)}")
-        if subject not in known:
-            raise InputError(f"--subjects: {subject!r} is no Human3.6M subject; choose from {', '.join(known)}")
-        if person in names or subject in names.values():
-            raise InputError(f"--subjects: {pair!r} names a person or a subject a second time")
-        names[person] = subject
-    return names
-
-
-def bones_of_joints(skeleton: Skeleton) -> dict[str, str]:
-    """Human3.6M-32 joint -> the bone whose end it is. Raises `InputError` when a needed bone is missing."""
-    bones: dict[str, str] = {}
-    for joint, candidates in END_OF.items():
-        present = [bone for bone in candidates if bone in skeleton.bones]
-        if not present:
-            have = ", ".join(skeleton.bones)
-            raise InputError(f"{skeleton.path}: no bone {candidates[-1]!r}, needed for {joint}; its bones: {have}")
-        bones[joint] = present[0]
-    return bones
-
-
-def add_nose(skeleton: Skeleton) -> None:
-    """Give the skeleton the point Human3.6M calls Neck/Nose, turning with the head.
-
-    It lies about a head bone and a half below the head's end and somewhat forward, which halves the way from Thorax to
-    Head as in Human3.6M's skeletons.
-    """
-    for bone in ("head", "lhipjoint", "rhipjoint"):
-        if bone not in skeleton.bones:
-            have = ", ".join(skeleton.bones)
-            raise InputError(f"{skeleton.path}: no bone {bone!r}, needed for Neck/Nose; its bones: {have}")
-    head = skeleton.bones["head"].offset
-    left = skeleton.bones["lhipjoint"].offset - skeleton.bones["rhipjoint"].offset
-    forward = np.cross(left, head)
-    forward *= np.linalg.norm(head) / np.linalg.norm(forward)
-    skeleton.bones[NOSE] = Bone(NOSE, parent="head", offset=-1.4 * head + 0.4 * forward)
-
-
-def solved_frames(channels: dict[str, np.ndarray]) -> tuple[int, int]:
-    """The longest run of captured frames, as (start, stop).
-
-    Where a capture was not solved, CMU's files hold frames whose upper body is all zeros: a T-pose nobody struck.
-    """
-    zeros = np.mean([(values == 0).all(1) for values in channels.values()], axis=0)  # (F,)
-    edges = np.flatnonzero(np.diff(np.concatenate([[True], zeros > 0.5, [True]])))  # starts and stops in turn
-    runs = [(int(start), int(stop)) for start, stop in edges.reshape(-1, 2)]
-    return max(runs, key=lambda run: run[1] - run[0], default=(0, 0))
-
-
-def to_h36m(skeleton: Skeleton, motion: Motion) -> np.ndarray:
-    """(F, 32, 3) metres, z up, the floor at z = 0, from a skeleton that has its nose."""
-    ends = bone_ends(skeleton, motion)
-    joints = {joint: ends[bone] for joint, bone in bones_of_joints(skeleton).items()}
-    joints |= dict.fromkeys(MID_HIP, (joints["LHip"] + joints["RHip"]) / 2)
-    positions = np.stack([joints[joint] for joint in H36M_32.joints], 1)  # (F, 32, 3), y up
-    positions = positions[..., [0, 2, 1]] * [1, -1, 1]
-    lowest = positions[:, H36M_32.indices(*TOES), 2].min(1)
-    positions[..., 2] -= np.percentile(lowest, FLOOR_PERCENTILE)
-    return positions
-
-
-def read_clip(path: Path, skeleton: Skeleton, fps: float) -> np.ndarray:
-    """One motion file: (F, 32, 3) metres at 50 fps, z up."""
-    channels = read_amc(path, skeleton)
-    frames = len(channels[ROOT])
-    start, stop = solved_frames(channels)
-    if start == stop:
-        raise InputError(f"{path}: in every frame most angles are exactly 0; expected a recorded motion")
-    if stop - start < frames:
-        print(f"{path.name}: left out {frames - (stop - start)} of {frames} frames, not captured (angles exactly 0)")
-    motion = move(skeleton, {bone: values[start:stop] for bone, values in channels.items()})
-    positions = to_h36m(skeleton, resample(motion, fps, FPS))
-    height = float(np.percentile(np.ptp(positions[..., 2], axis=1), 90))
-    if not MIN_HEIGHT_M < height < MAX_HEIGHT_M:
-        raise InputError(
-            f"{skeleton.path}: in {path.name} the person is {height:.2f} m tall, expected {MIN_HEIGHT_M} to "
-            f"{MAX_HEIGHT_M} m; mend the length factor under :units (lengths are inches once divided by it)"
-        )
-    return positions
-
-
-def prepare_subject(asf: Path, motions: list[Path], subject: str, fps: float) -> dict[str, np.ndarray]:
-    """One person's actions, named by their files: action -> (F, 32, 3) float32 metres at 50 fps, in view."""
-    if not motions:
-        raise InputError(f"{asf}: no .amc motion belongs to this skeleton; name the others with --subjects")
-    skeleton = read_asf(asf)
-    add_nose(skeleton)
-    space = CaptureSpace(h36m_cameras(subject))
     actions: dict[str, np.ndarray] = {}
-    for path in motions:
-        pieces = space.pieces(read_clip(path, skeleton, fps))
+    lost: list[str] = []
+    for take, clip in takes.items():
+        where = (files or {}).get(take, take)
+        pieces = space.pieces(clip, round(shortest_s * FPS))
         if pieces is None:
-            raise InputError(
-                f"{path}: a pose of this motion leaves the images of {subject}'s cameras wherever it is put"
-            )
-        names = [path.stem] if len(pieces) == 1 else [f"{path.stem} {number}" for number in range(1, len(pieces) + 1)]
+            lost.append(f"{where}: a pose of this motion leaves the images of {whose} cameras wherever it is put")
+            continue
+        names = [take] if len(pieces) == 1 else [f"{take} {number}" for number in range(1, len(pieces) + 1)]
         actions |= {name: piece.astype(np.float32) for name, piece in zip(names, pieces)}
-    return actions
+        missing = len(clip) - sum(map(len, pieces))
+        if missing:
+            seconds = f"{missing / FPS:.1f} of {len(clip) / FPS:.1f} s"
+            lost.append(f"{where}: left out {seconds}, which fit into view in no piece of {shortest_s} s")
+    if not actions:
+        raise InputError(lost[0])
+    return actions, lost
 
 
-def convert_folder(folder: Path, out_dir: Path, subjects: str | None = None, fps: float = 120.0, seed: int = 0) -> str:
+def h36m_cameras_of(names: Sequence[str]) -> tuple[dict[str, list[Camera]], bool]:
+    """Human3.6M's cameras: a subject's own, of other people S1's, S5's, ... in turn; and whether there are others."""
+    known = h36m_subjects()
+    others = [name for name in names if name not in known]
+    turn = {name: known[i % len(known)] for i, name in enumerate(others)}
+    return {name: h36m_cameras(turn.get(name, name)) for name in names}, bool(others)
+
+
+def convert_folder(
+    folder: Path,
+    out_dir: Path,
+    subjects: str | None = None,
+    fps: float = 120.0,
+    seed: int = 0,
+    *,
+    views: int | None = None,
+    wanted: str | None = None,
+    joint_map: Path | None = None,
+    contact_sheet: Path | None = None,
+    h36m_names: bool = False,
+    flag: str = "--source",
+) -> str:
     """Read every motion, place it, project it, write the files.
 
     Args:
-        folder: of .asf and .amc files. subjects: "02=S1,03=S5", who becomes which subject; None for all, in order.
-        fps: of the motion files. seed: of the synthetic detector noise.
+        folder: of .bvh files, or .asf and .amc files, or both.
+        subjects: "02=S1,03=anna" or "02,05", see `assign_names`; None for all.
+        fps: of AMC files. seed: of the synthetic detector noise and the viewpoints.
+        views: how many random viewpoints; None for Human3.6M's four cameras.
+        wanted: "amc" or "bvh" to read only that. joint_map: a file for `read_map`.
+        contact_sheet: where a picture of the result goes.
+        h36m_names: without `subjects`, people are named S1, S5, ... in order. flag: what errors call `folder`.
 
     Returns:
         The provenance line of the files.
@@ -229,26 +173,99 @@ def convert_folder(folder: Path, out_dir: Path, subjects: str | None = None, fps
         raise InputError(f"--fps: expected frames per second from 1 to 10000, found {fps}")
     if seed < 0:
         raise InputError(f"--seed: expected zero or more, found {seed}")
+    if views is not None and not 1 <= views <= MOST_VIEWS:
+        raise InputError(f"--views: expected 1 to {MOST_VIEWS} viewpoints, found {views}")
+    if wanted is not None and wanted not in FORMATS:
+        raise InputError(f"--format: expected one of {', '.join(FORMATS)}, found {wanted!r}")
     if out_dir.exists() and not out_dir.is_dir():
         raise InputError(f"--out {out_dir}: expected a folder, found a file")
+    given = read_map(joint_map) if joint_map is not None else None
 
-    found = find_subjects(folder)
-    names = assign_subjects(list(found), subjects)
-    positions, exact, detected = {}, {}, {}
-    for person, subject in names.items():
-        positions[subject] = prepare_subject(*found[person], subject, fps)
-        exact[subject] = {action: project_h36m(clip, subject) for action, clip in positions[subject].items()}
+    people = find_people(folder, wanted, flag)
+    names = assign_names(list(people), subjects, h36m_names)
+    cameras, open_layout = h36m_cameras_of(list(names.values()))
+    open_layout |= views is not None
+    positions: dict[str, dict[str, np.ndarray]] = {}
+    exact: dict[str, dict[str, list[np.ndarray]]] = {}
+    detected: dict[str, dict[str, list[np.ndarray]]] = {}
+    rows: list[list[str]] = []
+    shown: list[dict[str, str]] = []
+    left_out = 0
+    for person, name in names.items():
+        record = read_person(people[person], fps, given)
+        _say(person, record, shown)
+        legacy = views is None and name in h36m_subjects()
+        if views is not None:
+            stream = np.random.default_rng([seed, zlib.crc32(f"views of {name}".encode())])
+            cameras[name] = random_cameras(views, list(record.takes.values()), stream)
+        whose = f"{name}'s" if legacy else f"{person}'s"
+        files = {path.stem: path for path in people[person].takes}
+        shortest = 0.0 if legacy else SHORTEST_S
+        space = CaptureSpace(cameras[name]) if views is None else view_space(cameras[name])
+        positions[name], lost = place_takes(record.takes, space, shortest, whose, files)
+        for line in lost:
+            print(f"  {line}")
+        left_out += len(record.refused) + len(lost)
+        exact[name] = {action: project_to(clip, cameras[name]) for action, clip in positions[name].items()}
         # A stream of random numbers per action: adding or leaving out a motion changes no other one's noise.
-        streams = {a: np.random.default_rng([seed, zlib.crc32(f"{subject} {a}".encode())]) for a in exact[subject]}
-        detected[subject] = {
-            a: [detector_noise(view, streams[a]) for view in views] for a, views in exact[subject].items()
-        }
-        frames = sum(len(clip) for clip in positions[subject].values())
-        print(f"{person} -> {subject}: {len(positions[subject])} clips, {frames} frames, {frames / FPS:.0f} s")
-    people = ", ".join(f"{person} as {subject}" for person, subject in names.items())
+        streams = {a: np.random.default_rng([seed, zlib.crc32(f"{name} {a}".encode())]) for a in exact[name]}
+        detected[name] = {a: [detector_noise(view, streams[a]) for view in seen] for a, seen in exact[name].items()}
+        rows.append(_row(person, name, record, positions[name]))
+    _print_table(rows)
+    if left_out:
+        print(f"{left_out} takes were left out or cut short, see above")
+    who = ", ".join(person if person == name else f"{person} as {name}" for person, name in names.items())
+    seen_by = "cameras are Human3.6M's" if views is None else f"{views} random viewpoints per person"
     provenance = (
-        f"motion capture from {folder.resolve().name}: {people}; "
-        f"cameras are Human3.6M's, detector-like 2D is synthetic noise (seed {seed})"
+        f"motion capture from {folder.resolve().name}: {who}; "
+        f"{seen_by}, detector-like 2D is synthetic noise (seed {seed})"
     )
-    write_h36m(out_dir, positions, {"gt": exact, "cpn_ft_h36m_dbb": detected}, provenance, synthetic=False)
+    keypoints = {"gt": exact, "cpn_ft_h36m_dbb": detected}
+    if open_layout:
+        write_h36m(out_dir, positions, keypoints, provenance, synthetic=False, cameras=cameras, fps=FPS)
+    else:
+        write_h36m(out_dir, positions, keypoints, provenance, synthetic=False)
+    if contact_sheet is not None:
+        write_contact_sheet(contact_sheet, exact, cameras)
+        print(f"wrote {contact_sheet}: frames of every person as its cameras see them")
     return provenance
+
+
+def _say(person: str, record: Recording, shown: list[dict[str, str]]) -> None:
+    """Print a person's joint table, unless it was printed before, and what was done to the files."""
+    for file, table in record.tables:
+        if table in shown:
+            continue
+        shown.append(table)
+        print(f"joints of {file} and the like, Human3.6M <- file:")
+        central = [ours for ours in table if ours[0] not in "LR" or ours[1:2].islower()]
+        for ours in central:
+            print(f"  {ours:<10} <- {table[ours]}")
+        for ours in [ours for ours in table if ours not in central and ours[0] == "L"]:
+            print(f"  {ours:<10} <- {table[ours]:<24} R{ours[1:]:<10} <- {table.get('R' + ours[1:], 'none')}")
+    for note, files in record.notes.items():
+        many = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more"
+        print(f"{person}: {note} ({many})")
+    for line in record.refused:
+        print(f"{person}: left out a take: {line}")
+
+
+def _row(person: str, name: str, record: Recording, actions: dict[str, np.ndarray]) -> list[str]:
+    frames = sum(len(clip) for clip in actions.values())
+    return [
+        person, name, "+".join(sorted(record.kinds)), ", ".join(sorted(record.units)),
+        ", ".join(f"{rate:g}" for rate in sorted(record.rates)), str(len(record.takes)), str(len(actions)), str(frames),
+        f"{frames / FPS:.1f}",
+    ]  # fmt: skip
+
+
+def _print_table(rows: list[list[str]]) -> None:
+    """Per person what was read and what was made of it, at 50 frames a second."""
+    head = ["person", "name", "format", "units", "fps", "takes", "clips", "frames", "seconds"]
+    whole = [sum(float(row[i]) for row in rows) for i in range(5, 9)]
+    total = ["all", "", "", "", "", *(f"{value:.0f}" for value in whole[:3]), f"{whole[3]:.1f}"]
+    table = [head, *rows, total] if len(rows) > 1 else [head, *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(head))]
+    for row in table:
+        texts = [text.ljust(w) if i < 4 else text.rjust(w) for i, (text, w) in enumerate(zip(row, widths))]
+        print("  ".join(texts).rstrip())

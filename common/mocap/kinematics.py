@@ -1,6 +1,6 @@
 """Kinematics of motion capture: joint angles -> bones in the world, at another frame rate."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -14,10 +14,12 @@ class Motion:
     Attributes:
         root: (F, 3) metres.
         rotations: bone -> (F, 3, 3) what turns the rest pose's vectors into the world's.
+        offsets: joint -> (F, 3) from its parent, for the joints of a BVH file that slide as well as turn.
     """
 
     root: np.ndarray
     rotations: dict[str, np.ndarray]
+    offsets: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def move(skeleton: Skeleton, channels: dict[str, np.ndarray]) -> Motion:
@@ -63,4 +65,5 @@ def resample(motion: Motion, fps: float, wanted_fps: float) -> Motion:
         blend = matrices[before] * (1 - weight[..., None]) + matrices[after] * weight[..., None]
         u, _, vh = np.linalg.svd(blend)  # the nearest rotation to the blend of two near ones
         rotations[bone] = u @ vh
-    return Motion(motion.root[before] * (1 - weight) + motion.root[after] * weight, rotations)
+    moved = {name: path[before] * (1 - weight) + path[after] * weight for name, path in motion.offsets.items()}
+    return Motion(motion.root[before] * (1 - weight) + motion.root[after] * weight, rotations, moved)

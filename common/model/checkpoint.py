@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
-from ..files import atomic_write
+from ..files import LFS, atomic_write
 from .denoiser import Denoiser, shown
 from .lifter import Lifter
 from .lora import LoRALinear
@@ -104,6 +104,9 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such checkpoint")
+    with path.open("rb") as file:
+        if file.read(len(LFS)) == LFS:
+            raise InputError(f"{path}: a Git LFS pointer, not the file itself; run git lfs pull")
     try:
         with _numpy_ignored():
             content = torch.load(path, map_location="cpu", weights_only=True)
@@ -114,10 +117,25 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     except Exception as error:  # malformed bytes can fail anywhere in the unpickler
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{path}: not a checkpoint, or damaged ({reason}); copy or train it again") from None
+    if isinstance(content, dict) and any(_names_a_weight(name) for name in content):
+        print(f"{path}: a bare state dict, taken to be of a released model (scale 1, no virtual camera)")
+        content = {"model_pos": content}
     if not isinstance(content, dict) or not isinstance(content.get("model_pos"), dict):
-        found = ", ".join(sorted(map(str, content))) if isinstance(content, dict) else type(content).__name__
-        raise InputError(f"{path}: expected a checkpoint with 'model_pos', found {found or 'nothing'}")
+        raise InputError(f"{path}: expected a checkpoint with 'model_pos', found {_outline(content)}")
     return content
+
+
+def _names_a_weight(name: object) -> bool:
+    return isinstance(name, str) and name.removeprefix("module.").startswith(ESTIMATOR)
+
+
+def _outline(content: object) -> str:
+    """What a file holds, in a few words."""
+    if not isinstance(content, dict):
+        return type(content).__name__
+    names = sorted(map(shown, content))
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more or "nothing"
 
 
 def plain_weights(denoiser: Denoiser) -> dict[str, torch.Tensor]:

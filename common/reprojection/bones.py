@@ -6,6 +6,7 @@ label.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 
@@ -61,14 +62,29 @@ def rebone(pose: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return scale_bones(pose, lengths / found.clamp_min(torch.finfo(pose.dtype).eps))
 
 
+class Seen(NamedTuple):
+    """What a lifter sees in some frames: ideal rays (F, J, 2) of the keypoints, poses (F, J, 3) relative to the root,
+    roots (F, 3), metres, and the keypoints' confidence (F, J), None where no video has one."""
+
+    rays: torch.Tensor
+    pose: torch.Tensor
+    root: torch.Tensor
+    confidence: torch.Tensor | None = None
+
+
 def apparent_bone_lengths(
-    rays: torch.Tensor, pose: torch.Tensor, root: torch.Tensor, quantile: float = QUANTILE
+    rays: torch.Tensor,
+    pose: torch.Tensor,
+    root: torch.Tensor,
+    confidence: torch.Tensor | None = None,
+    quantile: float = QUANTILE,
 ) -> torch.Tensor:
     """Per bone a high quantile over the frames of its image length times its estimated depth, left and right pooled.
 
     Args:
         rays: (F, J, 2) ideal rays of the keypoints.
         pose, root: (F, J, 3) and (F, 3) metres, estimates of the pose and of the root, used for depth only.
+        confidence: (F, J); frames in which an end of the bone was not seen do not count.
 
     Returns:
         (J,) metres; the root's entry is 1.
@@ -82,8 +98,10 @@ def apparent_bone_lengths(
         apparent = []
         for j in {joint, twin}:
             across = (rays[:, j] - rays[:, parents[j]]).norm(dim=-1)
-            apparent.append(across * (depth[:, j] + depth[:, parents[j]]) / 2)
-        lengths[joint] = torch.cat(apparent).quantile(quantile)
+            length = across * (depth[:, j] + depth[:, parents[j]]) / 2
+            apparent.append(length if confidence is None else length[(confidence[:, [j, parents[j]]] > 0).all(1)])
+        every = torch.cat(apparent)
+        lengths[joint] = every.quantile(quantile) if len(every) else 0
     return lengths
 
 
@@ -115,10 +133,8 @@ def measure_bones(lifter: Lifter, videos: Sequence[Video], clips: int = CLIPS_ME
     return apparent_bone_lengths(*lift_some(lifter, videos, clips))
 
 
-def lift_some(
-    lifter: Lifter, videos: Sequence[Video], clips: int = CLIPS_MEASURED
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """What a lifter sees in some videos at its frame rate: rays (F, J, 2), poses (F, J, 3) and roots (F, 3).
+def lift_some(lifter: Lifter, videos: Sequence[Video], clips: int = CLIPS_MEASURED) -> Seen:
+    """What a lifter sees in some videos at its frame rate.
 
     Labels are not read; every batch is given the same draw.
 
@@ -127,10 +143,12 @@ def lift_some(
     """
     counts = [-(-len(v) // lifter.frames) for v in videos]  # windows
     chosen = torch.linspace(0, sum(counts) - 1, min(clips, sum(counts))).long()
-    parts, lenses, first = [], [], 0
+    parts, lenses, sure, first = [], [], [], 0
     for v, count in zip(videos, counts):
         mine = chosen[(chosen >= first) & (chosen < first + count)] - first
         parts.append(split(v.keypoints, lifter.frames)[mine])
+        known = torch.ones_like(v.keypoints[..., 0]) if v.confidence is None else v.confidence
+        sure.append(split(known, lifter.frames)[mine])
         lenses.append(v.intrinsics.expand(len(mine), 9))
         first += count
     windows, intrinsics = torch.cat(parts), torch.cat(lenses)
@@ -140,7 +158,10 @@ def lift_some(
     ])  # fmt: skip
     pose = lift_windows(lifter, windows, intrinsics, Sampling(1, 1), [noise])[:, 0, 0]  # (W, T, J, 3)
     rays = undistort(windows, intrinsics)
-    return rays.flatten(0, 1), pose.flatten(0, 1), solve_root(pose, rays).flatten(0, 1)
+    confidence = torch.cat(sure) if any(v.confidence is not None for v in videos) else None  # (W, T, J)
+    root = solve_root(pose, rays, confidence)
+    flat = None if confidence is None else confidence.flatten(0, 1)
+    return Seen(rays.flatten(0, 1), pose.flatten(0, 1), root.flatten(0, 1), flat)
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,19 @@ def p_agg(hypotheses: torch.Tensor) -> torch.Tensor:
 
 
 def j_agg(
-    hypotheses: torch.Tensor, root: torch.Tensor, keypoints: torch.Tensor, intrinsics: torch.Tensor
+    hypotheses: torch.Tensor,
+    root: torch.Tensor,
+    keypoints: torch.Tensor,
+    intrinsics: torch.Tensor,
+    confidence: torch.Tensor | None = None,
 ) -> torch.Tensor:
-    """JPMA: per joint and frame the hypothesis whose reprojection is nearest to the keypoint."""
-    return pick_joints(hypotheses, reprojection_errors(hypotheses, root, keypoints, intrinsics))
+    """JPMA: per joint and frame the hypothesis whose reprojection is nearest to the keypoint.
+
+    Args:
+        confidence: (B, T, J); a joint of confidence 0 was not seen and is the mean of the hypotheses.
+    """
+    picked = pick_joints(hypotheses, reprojection_errors(hypotheses, root, keypoints, intrinsics))
+    return picked if confidence is None else torch.where(confidence[..., None] > 0, picked, p_agg(hypotheses))
 
 
 def s_agg(
@@ -50,12 +59,15 @@ def s_agg(
     keypoints: torch.Tensor,
     intrinsics: torch.Tensor,
     softness: float = SOFTNESS,
+    confidence: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Soft JPMA: per joint and frame the mean of the hypotheses, weighted by softmax(-reprojection error / softness).
 
     The limits are J-Agg for a softness near 0 and P-Agg for a large one (METHOD 4).
     """
     errors = reprojection_errors(hypotheses, root, keypoints, intrinsics)
+    if confidence is not None:
+        errors = errors * (confidence[:, None] > 0)  # all alike where the joint was not seen
     return ((-errors / softness).softmax(1)[..., None] * hypotheses).sum(1)
 
 
@@ -94,22 +106,22 @@ def aggregate(
     frames, length = hypotheses.shape[2], len(video)
     keypoints = split(video.keypoints, frames)
     intrinsics = video.intrinsics.expand(len(keypoints), 9)
+    confidence = None if video.confidence is None else split(video.confidence, frames)
     if root == "gt":
         if not isinstance(video, LabelledVideo):
             raise ValueError(f"{video.name}: has no labels to take the root from")
         place = split(video.trajectory, frames)
     else:
-        confidence = None if video.confidence is None else split(video.confidence, frames)
         place = estimate_root(hypotheses, keypoints, intrinsics, confidence)
     poses = {
         "P_Agg": p_agg(hypotheses),
-        "J_Agg": j_agg(hypotheses, place, keypoints, intrinsics),
-        "S_Agg": s_agg(hypotheses, place, keypoints, intrinsics),
+        "J_Agg": j_agg(hypotheses, place, keypoints, intrinsics, confidence),
+        "S_Agg": s_agg(hypotheses, place, keypoints, intrinsics, confidence=confidence),
     }
     if refinement is not None:
         if lengths is None:
             raise ValueError(f"{video.name}: refining needs the person's bone lengths")
-        poses[REFINED] = refinement(poses["P_Agg"], undistort(keypoints, intrinsics), lengths)
+        poses[REFINED] = refinement(poses["P_Agg"], undistort(keypoints, intrinsics), lengths, confidence)
     if isinstance(video, LabelledVideo):
         target = split(video.pose, frames)
         poses |= {"P_Best": p_best(hypotheses, target), "J_Best": j_best(hypotheses, target)}

@@ -28,13 +28,22 @@ class KeypointNoise:
     @classmethod
     def measure(cls, source: Sequence[LabelledVideo], target: Sequence[Video]) -> "KeypointNoise":
         """From labelled source videos and the 2D of the target's."""
-        ratio = noise_ratio([v.keypoints for v in source], [v.keypoints for v in target])
+        ratio = noise_ratio([_where_seen(v) for v in source], [_where_seen(v) for v in target])
         return cls(ratio, ratio * detector_error(source))
 
 
+def _where_seen(video: Video) -> torch.Tensor:
+    """The keypoints (F, J, 2), not numbers where the confidence is 0."""
+    if video.confidence is None:
+        return video.keypoints
+    return video.keypoints.where(video.confidence[..., None] > 0, torch.nan)
+
+
 def box_size(keypoints: torch.Tensor) -> torch.Tensor:
-    """(..., J, 2) -> (...) the sum of the box's sides, never zero."""
-    return (keypoints.amax(-2) - keypoints.amin(-2)).sum(-1).clamp_min(SMALLEST_BOX)
+    """(..., J, 2) -> (...) the sum of the box's sides, never zero; joints that are no numbers stay outside."""
+    unseen, infinity = keypoints.isnan(), torch.inf
+    highest, lowest = keypoints.where(~unseen, -infinity).amax(-2), keypoints.where(~unseen, infinity).amin(-2)
+    return (highest - lowest).sum(-1).clamp_min(SMALLEST_BOX)
 
 
 def noise_level(keypoints: list[torch.Tensor]) -> float:
@@ -43,13 +52,18 @@ def noise_level(keypoints: list[torch.Tensor]) -> float:
     The ratio of two such numbers tells how much noisier one detector is than another on the same kind of motion.
 
     Args:
-        keypoints: per video (F, J, 2), normalised screen coordinates, at the same frame rate.
+        keypoints: per video (F, J, 2), normalised screen coordinates, at the same frame rate; not numbers where a joint
+            was not seen.
 
     Returns:
         0 where every video is shorter than four frames.
     """
-    levels = [k.diff(n=3, dim=0).norm(dim=-1) / box_size(k)[3:, None] for k in keypoints if len(k) > 3]
-    return torch.cat([level.flatten() for level in levels]).median().item() if levels else 0.0
+    levels = []
+    for k in keypoints:
+        if len(k) > 3:
+            level = k.diff(n=3, dim=0).norm(dim=-1) / box_size(k)[3:, None]
+            levels.append(level[level.isfinite()])
+    return torch.cat(levels).median().item() if any(len(level) for level in levels) else 0.0
 
 
 def noise_ratio(source: list[torch.Tensor], target: list[torch.Tensor]) -> float:
@@ -63,5 +77,6 @@ def detector_error(videos: Sequence[LabelledVideo]) -> float:
     squares = []
     for v in videos:
         exact = project(v.pose + v.trajectory[:, None], v.intrinsics)
-        squares.append((((v.keypoints - exact) / v.intrinsics[:2]) ** 2).sum(-1).flatten())
+        square = (((v.keypoints - exact) / v.intrinsics[:2]) ** 2).sum(-1)
+        squares.append(square.flatten() if v.confidence is None else square[v.confidence > 0])
     return torch.cat(squares).mean().sqrt().item()

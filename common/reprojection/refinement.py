@@ -38,28 +38,42 @@ def snap(
 
     Args:
         pose: (..., J, 3) metres relative to the root. root: (..., 3) metres. rays: (..., J, 2) ideal rays.
-        weight: of the keypoints, from 0, nothing moves, to 1, every joint ends on its ray; a tensor is (...).
+        weight: of the keypoints, from 0, nothing moves, to 1, every joint ends on its ray; a tensor is (...) or
+            (..., J).
 
     Returns:
         (..., J, 3) relative to the root's own new place.
     """
     placed = pose + root[..., None, :]
-    weight = torch.as_tensor(weight, dtype=pose.dtype, device=pose.device)[..., None, None]
+    weight = torch.as_tensor(weight, dtype=pose.dtype, device=pose.device)
+    weight = weight[..., None] if weight.ndim == pose.ndim - 1 else weight[..., None, None]
     across = placed[..., :2] + weight * (rays * placed[..., 2:] - placed[..., :2])
     placed = torch.cat([across, placed[..., 2:]], -1)
     return placed - placed[..., H36M_17.root_index, None, :]
 
 
-def rebone_and_snap(pose: torch.Tensor, rays: torch.Tensor, lengths: torch.Tensor, noise: float) -> torch.Tensor:
+def rebone_and_snap(
+    pose: torch.Tensor,
+    rays: torch.Tensor,
+    lengths: torch.Tensor,
+    noise: float,
+    confidence: torch.Tensor | None = None,
+) -> torch.Tensor:
     """The bones set, then each joint moved to its ray, less where the keypoints' noise is large. See `refine`."""
     pose = rebone(pose, lengths)
-    root = solve_root(pose, rays)
+    root = solve_root(pose, rays, confidence)
     across = noise * root[..., 2]  # metres
-    return snap(pose, root, rays, DIRECTION_ERROR**2 / (DIRECTION_ERROR**2 + across**2))
+    weight = DIRECTION_ERROR**2 / (DIRECTION_ERROR**2 + across**2)  # (...)
+    return snap(pose, root, rays, weight if confidence is None else weight[..., None] * confidence)
 
 
 def refine(
-    pose: torch.Tensor, rays: torch.Tensor, lengths: torch.Tensor, noise: float, steps: int = STEPS
+    pose: torch.Tensor,
+    rays: torch.Tensor,
+    lengths: torch.Tensor,
+    noise: float,
+    confidence: torch.Tensor | None = None,
+    steps: int = STEPS,
 ) -> torch.Tensor:
     """The most probable pose given the lifter's bone directions, the bone lengths and the keypoints.
 
@@ -71,21 +85,31 @@ def refine(
     Args:
         pose: (..., J, 3) metres relative to the root. rays: (..., J, 2) ideal rays of the keypoints.
         lengths: broadcasts to (..., J), metres. noise: of the keypoints, at unit depth, standard deviation.
+        confidence: (..., J) in the keypoints, a factor on the weight of each; 0 where a joint was not seen.
 
     Returns:
         (..., J, 3) relative to the root.
     """
     shape = pose.shape
     lengths = lengths.expand(shape[:-1]).reshape(-1, shape[-2])
+    given = torch.ones_like(rays[..., 0]) if confidence is None else confidence
     parts = zip(
         pose.reshape(-1, *shape[-2:]).split(FRAMES_AT_ONCE),
         rays.reshape(-1, shape[-2], 2).split(FRAMES_AT_ONCE),
         lengths.split(FRAMES_AT_ONCE),
+        given.reshape(-1, shape[-2]).split(FRAMES_AT_ONCE),
     )
     return torch.cat([_refine(*part, max(noise, SMALLEST_NOISE), steps) for part in parts]).reshape(shape)
 
 
-def _refine(pose: torch.Tensor, rays: torch.Tensor, lengths: torch.Tensor, noise: float, steps: int) -> torch.Tensor:
+def _refine(
+    pose: torch.Tensor,
+    rays: torch.Tensor,
+    lengths: torch.Tensor,
+    confidence: torch.Tensor,
+    noise: float,
+    steps: int,
+) -> torch.Tensor:
     frames, joints, _ = pose.shape
     parents = constant(_PARENTS, torch.long, pose.device)
     each = torch.eye(joints, dtype=pose.dtype, device=pose.device)
@@ -96,8 +120,8 @@ def _refine(pose: torch.Tensor, rays: torch.Tensor, lengths: torch.Tensor, noise
 
     reboned = rebone(pose, torch.nn.functional.pad(lengths, (1, 0)))
     expected = reboned[:, 1:] - reboned[:, parents]
-    placed = reboned + solve_root(reboned, rays)[:, None]
-    trust = torch.ones_like(rays[..., 0])  # (F, J)
+    placed = reboned + solve_root(reboned, rays, confidence)[:, None]
+    trust = confidence  # (F, J)
     for _ in range(steps):
         # The derivatives of the distance to the ray: (x - u z) and (y - v z), over the noise at the joint's depth.
         off_ray = torch.cat([identity[:2, :2].expand(frames, joints, 2, 2), -rays[..., None]], -1)  # (F, J, 2, 3)
@@ -118,7 +142,7 @@ def _refine(pose: torch.Tensor, rays: torch.Tensor, lengths: torch.Tensor, noise
         solution, _ = torch.linalg.solve_ex(hessian.reshape(frames, 3 * joints, 3 * joints), gradient.flatten(1))
         placed = placed - solution.reshape(frames, joints, 3)
         distance = ray_distance(placed, rays)
-        trust = 1 / (1 + (distance / (OUTLIER * noise)) ** 2)
+        trust = confidence / (1 + (distance / (OUTLIER * noise)) ** 2)
     return placed - placed[:, H36M_17.root_index, None]
 
 
@@ -135,9 +159,11 @@ class Refinement:
     noise: float
     mode: str = "map"
 
-    def __call__(self, pose: torch.Tensor, rays: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    def __call__(
+        self, pose: torch.Tensor, rays: torch.Tensor, lengths: torch.Tensor, confidence: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """The refined pose; shapes as for `refine`."""
-        return (refine if self.mode == "map" else rebone_and_snap)(pose, rays, lengths, self.noise)
+        return (refine if self.mode == "map" else rebone_and_snap)(pose, rays, lengths, self.noise, confidence)
 
     def lengths(self, lifter: Lifter, videos: Sequence[Video]) -> dict[str, torch.Tensor]:
         """The bone lengths (J,) of every subject in some videos, from their 2D, seen through this lifter."""

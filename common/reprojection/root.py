@@ -26,20 +26,22 @@ def solve_root(
     Args:
         pose: (..., J, 3) metres relative to the root.
         rays: (..., J, 2) ideal rays, see `common.geometry.camera.undistort`.
-        weights: (..., J) non-negative, the detector's confidence for example; where all are zero they count alike.
+        weights: (..., J) non-negative, the detector's confidence for example; a joint without any counts nowhere.
+            Where fewer than two have some, which tells no depth, all count alike.
 
     Returns:
         (..., 3) metres in the camera's frame, at least `NEAREST_ROOT` in front of it.
     """
     if weights is None:
         weights = torch.ones_like(pose[..., 0])
-    weights = weights.clamp_min(torch.finfo(weights.dtype).eps)
+    weights = weights.masked_fill((weights > 0).sum(-1, keepdim=True) < 2, 1.0)
     root = _least_squares_root(pose, rays, weights)
     if not reweight:
         return root
     placed = pose + root[..., None, :]
     residual = ray_distance(placed, rays).detach()
-    usual = residual.median(-1, keepdim=True).values.clamp_min(torch.finfo(residual.dtype).eps)
+    residual_seen = residual.where(weights > 0, torch.nan)
+    usual = residual_seen.nanmedian(-1, keepdim=True).values.clamp_min(torch.finfo(residual.dtype).eps)
     return _least_squares_root(pose, rays, weights / (1 + (residual / (2 * usual)) ** 2))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from ..adaptation.selection import CRITERIA
+from ..datasets.open_layout import HIGHEST_RATE
 from ..errors import InputError
 from ..model.registry import DEFAULT, DENOISERS
 from ..reprojection.jpma import ROOTS
@@ -55,7 +56,11 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
         "-str", "--subjects-train", type=names, default=names(source), metavar="LIST", help="labelled source subjects"
     )
     data.add_argument("-a", "--actions", type=names, default=["*"], metavar="LIST", help="actions to use, * for all")
-    data.add_argument("--downsample", type=positive, default=1, metavar="N", help="keep one frame in N of the 50 fps")
+    data.add_argument("--downsample", type=positive, default=1, metavar="N", help="keep one frame in N of the source")
+    data.add_argument(
+        "--rate", type=float, metavar="FPS", help="frames a second of all clips; the source's over N when left out"
+    )
+    data.add_argument("--fps", type=float, default=50.0, metavar="FPS", help="of files that do not say it themselves")
 
     run = parser.add_argument_group("run")
     run.add_argument("-c", "--checkpoint", type=Path, default=Path("checkpoint"), metavar="DIR", help="outputs")
@@ -167,6 +172,11 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
     report.add_argument("--p2", action="store_true", help="print P-MPJPE tables too")
     report.add_argument("--by-subject", action="store_true", help="print tables by subject too")
 
+    report.add_argument(
+        "--save-predictions", action="store_true", help="write the poses and their expected errors to predictions.npz"
+    )
+    report.add_argument("--csv", action="store_true", help="the same as a table, predictions.csv, too")
+
     viewing = parser.add_argument_group("rendering")
     viewing.add_argument("--render", action="store_true", help="draw one video after the evaluation")
     viewing.add_argument("--viz-subject", metavar="NAME", help="subject; the first reported when left out")
@@ -194,10 +204,11 @@ def h36m_parser(description: str) -> argparse.ArgumentParser:
         help="target subjects, of which only the 2D is read",
     )  # fmt: skip
     target.add_argument(
-        "-ste", "--subjects-test", type=names, metavar="LIST", help="subjects reported on; the target's when left out"
-    )
-    target.add_argument(
-        "--save-predictions", action="store_true", help="write the poses and their expected errors to predictions.npz"
+        "-ste",
+        "--subjects-test",
+        type=names,
+        metavar="LIST",
+        help="subjects reported on, which need 3D; those of the target's that have it when left out",
     )
     return parser
 
@@ -231,8 +242,6 @@ def parse(parser: argparse.ArgumentParser, sample_defaults: Mapping[str, object]
         words = (flag if value is True else f"{flag} {value}" for flag, value in values.items() if value is not False)
         print("--sample stands for", *words)
     if "subjects_unlabeled" in args:
-        if args.subjects_test is None:
-            args.subjects_test = args.subjects_unlabeled
         _check_target(args)
     _check(args)
     if args.deterministic:
@@ -242,7 +251,7 @@ def parse(parser: argparse.ArgumentParser, sample_defaults: Mapping[str, object]
 
 def _check_target(args: argparse.Namespace) -> None:
     for flag, subjects in (("-sun", args.subjects_unlabeled), ("-ste", args.subjects_test)):
-        if not subjects:
+        if subjects == []:
             raise InputError(f"{flag}: expected subjects such as S1,S5, found none")
     both = set() if args.source_only else set(args.subjects_train) & set(args.subjects_unlabeled)
     if both:
@@ -268,6 +277,9 @@ def _check(args: argparse.Namespace) -> None:
     ):  # fmt: skip
         if not 0 <= value < 1:
             raise InputError(f"{flag}: expected a number from 0 up to 1, found {value}")
+    for flag, value in (("--fps", args.fps), ("--rate", args.rate)):
+        if value is not None and not 0 < value <= HIGHEST_RATE:
+            raise InputError(f"{flag}: expected frames a second up to {HIGHEST_RATE}, found {value}")
     if not 0 <= args.yaw <= 180:
         raise InputError(f"--yaw: expected degrees from 0 to 180, found {args.yaw}")
     if not 0 <= args.pseudo_weight < math.inf:

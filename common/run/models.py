@@ -1,11 +1,14 @@
 """Lifters that a run is given: found, checked against the flags, made as fast as the flags ask."""
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
+from ..datasets.h36m import FRAME_RATE
+from ..datasets.rates import NEAR
 from ..datasets.video import LabelledVideo
 from ..errors import InputError
 from ..geometry.skeleton import H36M_17, JOINT_ORDERS
@@ -38,6 +41,13 @@ def given_models(args: Namespace, device: torch.device, foreign_order: str | Non
     return {"evaluated" if args.evaluate else "source_only": lifter}
 
 
+def trained_rate(arguments: Mapping[str, Any], otherwise: float) -> float:
+    """The frame rate that a checkpoint's flags tell; before there was --rate it was 50 over --downsample."""
+    if arguments.get("rate"):
+        return float(arguments["rate"])
+    return FRAME_RATE / arguments["downsample"] if "downsample" in arguments else otherwise
+
+
 def load_matching_lifter(path: Path, args: Namespace, device: torch.device, foreign_order: str | None) -> Lifter:
     """A lifter from a file. Its sizes are the file's, whatever the flags say, and are noted in `args`.
 
@@ -62,11 +72,10 @@ def load_matching_lifter(path: Path, args: Namespace, device: torch.device, fore
             )
         print(f"{path}: of another project, taken to be in {JOINT_ORDERS[order].name} order (--checkpoint-joint-order)")
         lifter.denoiser.reorder_joints(JOINT_ORDERS[order])
-    trained = (about or {}).get("arguments", {}).get("downsample", args.downsample)
-    if trained != args.downsample:
+    trained = trained_rate((about or {}).get("arguments", {}), args.rate)
+    if abs(trained - args.rate) > NEAR * args.rate:
         raise InputError(
-            f"{path}: was trained on one frame in {trained}, this run takes one in {args.downsample}; "
-            f"add --downsample {trained}"
+            f"{path}: was trained at {trained:g} frames a second, this run has {args.rate:g}; add --rate {trained:g}"
         )
     if args.deterministic and not lifter.deterministic:
         raise InputError(f"--deterministic: {path} is a diffusion lifter; leave the flag out")

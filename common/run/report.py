@@ -29,7 +29,7 @@ GAPS = {"headline": "refining counted as adaptation"}
 NOTE_WIDTH = 70  # characters over a panel of the curves
 REPORT_FILES = ("metrics.json", "table.txt", "curves.png")
 RENDER_FILE = "render.gif"
-PREDICTIONS_FILE = "predictions.npz"
+PREDICTIONS_FILE, TABLE_FILE = "predictions.npz", "predictions.csv"
 
 
 def gap_closed(source_only: float, adapted: float, oracle: float) -> float | None:
@@ -149,8 +149,12 @@ def _table(rows: dict[str, Any], metric: str, grouping: str, name: str) -> str:
     for row, content in rows.items():
         found = content[content["headline"]][metric]
         values = [*found[grouping].values(), found["overall" if grouping == "by_action" else "all_frames"]]
-        lines.append(titles[row].ljust(width) + "  " + "  ".join(f"{v:.1f}".rjust(c) for v, c in zip(values, columns)))
+        lines.append(titles[row].ljust(width) + "  " + "  ".join(_cell(v).rjust(c) for v, c in zip(values, columns)))
     return "\n".join(lines)
+
+
+def _cell(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.1f}"
 
 
 def _overall(rows: dict[str, Any]) -> str:
@@ -158,7 +162,7 @@ def _overall(rows: dict[str, Any]) -> str:
     lines = ["Overall (mm; P-Best per clip and J-Best use the labels to choose: upper bounds, not results)"]
     for row, content in rows.items():
         for name in _aggregations(rows):
-            values = "  ".join(f"{label(metric)} {content[name][metric]['overall']:6.1f}" for metric in METRICS)
+            values = "  ".join(f"{label(metric)} {_cell(content[name][metric]['overall']):>6}" for metric in METRICS)
             lines.append(f"{TITLES[row].ljust(width)}  {label(name).ljust(7)}  {values}")
     return "\n".join(lines)
 

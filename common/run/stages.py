@@ -21,7 +21,7 @@ from ..model.lifter import Lifter
 from ..units import MILLIMETRES
 from .arguments import arguments_dict
 from .models import apply_speed_flags, find_checkpoint
-from .report import PREDICTIONS_FILE, RENDER_FILE, REPORT_FILES
+from .report import PREDICTIONS_FILE, RENDER_FILE, REPORT_FILES, TABLE_FILE
 from .runlog import Progress, Record, RunLog
 
 SOURCE_FILE = "h36m_best_epoch.bin"  # a source model the user puts into -c; runs read it and leave it alone
@@ -73,7 +73,9 @@ def archive_previous_run(folder: Path, checkpoints: Iterable[Path] = ()) -> None
     """Move an earlier run's reports, and the checkpoints given, to a new folder previous-N: nothing is overwritten."""
     if not processes.is_main():
         return
-    reports = [folder / name for name in (*REPORT_FILES, RENDER_FILE, PREDICTIONS_FILE)] + sorted(folder.glob("*.mat"))
+    reports = [folder / name for name in (*REPORT_FILES, RENDER_FILE, PREDICTIONS_FILE, TABLE_FILE)] + sorted(
+        folder.glob("*.mat")
+    )
     old = [*checkpoints, *(path for path in reports if path.exists())]
     if old:
         names = (folder / f"previous-{number}" for number in itertools.count(1))
@@ -111,7 +113,7 @@ def epoch_score(
     if args.select == "oracle":
         judged = reported[:: max(len(reported) // SELECTION_VIDEOS, 1)]
         return lambda lifter: evaluate(lifter, judged, sampling, "estimated").all_frames("J_Agg")
-    seen = [v.downsampled(args.downsample) for v in target[:: max(len(target) // SELECTION_VIDEOS, 1)]]
+    seen = [v.at_rate(args.rate) for v in target[:: max(len(target) // SELECTION_VIDEOS, 1)]]
     return lambda lifter: CRITERIA[args.select](lifter, seen, sampling)
 
 

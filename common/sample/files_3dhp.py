@@ -9,7 +9,7 @@ import torch
 from ..datasets.cameras_3dhp import TEST_SEQUENCES, TRAIN_SIZE, test_cameras
 from ..datasets.mpi_3dhp import TEST_FILE, TRAIN_FILE
 from ..datasets.npz import write_npz
-from ..geometry.camera import Camera, project, world_to_camera
+from ..geometry.camera import Camera, project, quaternion_of, world_to_camera
 from ..geometry.skeleton import H36M_17, H36M_32, MPI_3DHP_17, convert
 from .actions import make_clip, on_grid
 from .body import Body
@@ -43,17 +43,7 @@ def look_at(position: np.ndarray, target: np.ndarray) -> tuple[float, float, flo
     forward = (target - position) / np.linalg.norm(target - position)
     right = np.cross(forward, [0, 0, 1])
     right /= np.linalg.norm(right)
-    (xx, xy, xz), (yx, yy, yz), (zx, zy, zz) = np.stack([right, np.cross(forward, right), forward], 1)
-    # The quaternion is the dominant eigenvector of this matrix (Bar-Itzhack 2000), whatever its largest component.
-    symmetric = [
-        [xx + yy + zz, zy - yz, xz - zx, yx - xy],
-        [zy - yz, xx - yy - zz, yx + xy, xz + zx],
-        [xz - zx, yx + xy, yy - xx - zz, zy + yz],
-        [yx - xy, xz + zx, zy + yz, zz - xx - yy],
-    ]
-    quaternion = np.linalg.eigh(np.array(symmetric))[1][:, -1]
-    w, x, y, z = (quaternion * np.sign(quaternion[np.abs(quaternion).argmax()])).tolist()
-    return w, x, y, z
+    return quaternion_of(np.stack([right, np.cross(forward, right), forward], 1))
 
 
 def train_cameras() -> dict[str, Camera]:

@@ -210,7 +210,7 @@ def test_videos_of_a_person_by_a_camera_share_what_is_found():
     labelled = [walk(tilt, seed, *who) for seed in range(2) for who, tilt in tilts.items()]
     lifter, refinement = nearly_true(labelled)
     blind = [v.unlabelled() for v in labelled]
-    found = with_up(lifter, blind, 2, refinement)
+    found = with_up(lifter, blind, 25.0, refinement)
     for before, after, true in zip(blind, found, labelled):
         assert type(after) is Video and torch.equal(after.keypoints, before.keypoints)
         assert (after.subject, after.action, after.camera) == (before.subject, before.action, before.camera)

@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from scripts import run_here
 
-from benchmarks import ablation, epochs, uncertainty
+import h36m_transfer
+from benchmarks import ablation, epochs, scale, uncertainty
 from common.errors import InputError
 from common.run.stages import BEST_FILE
 
@@ -119,6 +121,29 @@ def test_every_row_starts_from_a_source_model_that_is_trained():
     assert {entry.base for entry in ablation.ROWS.values()} <= ablation.BASES.keys()
     titles = [entry.title for entry in (*ablation.BASES.values(), *ablation.ROWS.values())]
     assert len(set(titles)) == len(titles)
+
+
+# Scale
+
+
+@pytest.mark.slow
+def test_the_size_of_people_is_judged_at_the_runs_frame_rate(sample_dir: Path, tmp_path: Path, monkeypatch, capsys):
+    """A run with --rate in place of --downsample has the same table, as its clips are the same."""
+    (tmp_path / "benchmarks").mkdir()
+    monkeypatch.setattr(scale, "ROOT", tmp_path)
+    flags = "-cs 16 -dep 1 -f 5 -b 16 -num_proposals 1 -sampling_timesteps 1 --nolog -sun S5,S6 -a Walking".split()
+    flags += "--source-epochs 1 -e 1 --teacher-start 0".split()
+    for name, rate in (("by step", ("--downsample", 2)), ("by rate", ("--rate", 25))):
+        run_here(h36m_transfer, "--data-dir", sample_dir, "-c", tmp_path / name, *flags, *rate)
+    capsys.readouterr()
+    with torch.no_grad():
+        run_here(scale, tmp_path / "by step", tmp_path / "by rate")
+    head, *rows, mean = capsys.readouterr().out.splitlines()
+    assert head.split()[-6:] == ["unanchored", "legs", "stature", "camera", "height", "gravity"]
+    assert [row.split(",")[0] for row in rows] == ["by step"] * 2 + ["by rate"] * 2
+    assert rows[0].split()[2:] == rows[2].split()[2:] and rows[1].split()[2:] == rows[3].split()[2:]
+    assert all(len(row.split()) == 3 + len(scale.METHODS) for row in [*rows]) and mean.startswith("mean absolute")
+    assert (tmp_path / "benchmarks" / "results" / "scale.txt").read_text().splitlines()[0] == head
 
 
 # Epochs and uncertainty

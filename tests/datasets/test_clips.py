@@ -10,6 +10,7 @@ from bodies import batch, generator, video
 from common.datasets.clips import Batch, Clips, LabelledBatch
 from common.datasets.video import LabelledVideo, Video
 from common.geometry.camera import project
+from common.geometry.skeleton import H36M_17, mirror
 
 
 def numbered(frames: int, subject: str = "S1") -> LabelledVideo:
@@ -71,9 +72,9 @@ def test_every_video_has_its_share_of_an_epoch():
     assert sorted(drawn) == ["A", "A", "A", "B"]
 
 
-@pytest.mark.parametrize("step", [1, 2, 4])
-def test_clips_take_every_stepth_frame_from_anywhere(step):
-    clips = Clips([numbered(40)], frames=5, step=step)
+@pytest.mark.parametrize(("step", "rate"), [(1, None), (1, 50.0), (2, 25.0), (4, 12.5), (4, 12.0), (1, 1000.0)])
+def test_clips_take_every_stepth_frame_from_anywhere(step, rate):
+    clips = Clips([numbered(40)], frames=5, rate=rate)
     assert len(clips) == {1: 8, 2: 4, 4: 2}[step]
     starts = set()
     for found in islice(clips.endless(16, generator()), 30):
@@ -86,8 +87,48 @@ def test_clips_take_every_stepth_frame_from_anywhere(step):
 def test_short_videos_repeat_their_last_frame():
     found = next(Clips([numbered(3)], frames=6).endless(4, generator()))
     assert (frames_of(found) == torch.tensor([0.0, 1, 2, 2, 2, 2])).all()
-    thinned = next(Clips([numbered(5)], frames=4, step=2).endless(4, generator()))
+    thinned = next(Clips([numbered(5)], frames=4, rate=25.0).endless(4, generator()))
     assert (frames_of(thinned) == torch.tensor([0.0, 2, 4, 4])).all()
+
+
+def test_every_video_goes_at_the_clips_rate():
+    videos = [numbered(40, "A"), replace(numbered(40, "B"), fps=25.0), replace(numbered(40, "C"), fps=100.0)]
+    clips = Clips(videos, frames=4, rate=5.0)
+    assert len(clips) == 1 + 2 + 1
+    for found in islice(clips.endless(16, generator()), 10):
+        frames = frames_of(found)
+        for subject, step in {"A": 10, "B": 5}.items():
+            mine = frames[[name == subject for name in found.subjects]]
+            assert (mine.diff(dim=1) == step).all()
+        assert (frames[[name == "C" for name in found.subjects]] == torch.tensor([0.0, 20, 39, 39])).all()
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_confidence_goes_with_its_keypoints(flip):
+    """Each joint's confidence is told by its keypoint, so that a mirrored clip can be checked too."""
+    one, other = video(20, 1), video(31, 2, camera=1)
+    sure = torch.rand(20, 17, generator=generator())
+    one = replace(one, confidence=sure)
+    for found in Clips([one, other], 5).epoch(8, generator(3), flip):
+        assert found.confidence.shape == (len(found), 5, 17) and found.weights() is found.confidence
+        for keypoints, confidence, lens in zip(found.keypoints, found.confidence, found.intrinsics):
+            if torch.equal(lens[0], other.intrinsics[0]):
+                assert (confidence == 1).all()  # a video that does not say it is sure of all
+                continue
+            plain = keypoints if torch.equal(lens, one.intrinsics) else mirror(keypoints)
+            order = list(range(17)) if torch.equal(lens, one.intrinsics) else list(H36M_17.mirrored)
+            (start,) = [f for f in range(16) if torch.equal(one.keypoints[f : f + 5], plain)]
+            assert torch.equal(confidence, sure[start : start + 5][:, order])
+    assert next(Clips([other], 5).epoch(2, generator())).confidence is None
+
+
+def test_weights_are_ones_where_no_video_has_a_confidence():
+    found = batch(4, 3)
+    assert found.confidence is None and torch.equal(found.weights(), torch.ones_like(found.keypoints[..., 0]))
+    sure = replace(found, confidence=torch.rand(4, 3, 17, generator=generator()))
+    assert torch.equal(sure.first(2).confidence, sure.confidence[:2])
+    assert torch.equal(sure.mirrored(torch.ones(4).bool()).confidence, sure.confidence[..., H36M_17.mirrored])
+    assert_same(sure.mirrored(torch.ones(4).bool()).mirrored(torch.ones(4).bool()), sure)
 
 
 @pytest.mark.parametrize("flip", [False, True])

@@ -10,11 +10,19 @@ import pytest
 import torch
 from bodies import poses
 
-from common.datasets.cameras_3dhp import TEST_SEQUENCES, fit_intrinsics, parse_intrinsics
+from common.datasets.cameras_3dhp import RECORDINGS, TEST_SEQUENCES, fit_intrinsics, frame_rate, parse_intrinsics
 from common.datasets.cameras_3dhp import test_cameras as cameras_3dhp
-from common.datasets.mpi_3dhp import TEST_FILE, TRAIN_FILE, UNLABELLED, TestSequence, load_3dhp_test, load_3dhp_train
+from common.datasets.joint_order import check_joint_order
+from common.datasets.mpi_3dhp import (
+    TEST_FILE,
+    TRAIN_FILE,
+    UNLABELLED,
+    TestSequence,
+    load_3dhp_test,
+    load_3dhp_train,
+    load_3dhp_videos,
+)
 from common.datasets.npz import read_object, write_npz
-from common.datasets.plausibility import check_joint_order
 from common.datasets.video import LabelledVideo, Video
 from common.errors import InputError
 from common.files import sha256
@@ -44,7 +52,7 @@ def trees(sample: Path) -> dict[str, Any]:
 def save(tmp_path: Path, trees: dict) -> Callable[[], Path]:
     def write() -> Path:
         stored = {} if trees["cameras"] is None else {"cameras": trees["cameras"]}
-        write_npz(tmp_path / TRAIN_FILE, data=trees["data"], **stored)
+        write_npz(tmp_path / TRAIN_FILE, data=trees["data"], fps=50.0, **stored)
         write_npz(tmp_path / TEST_FILE, data=trees["test"])
         return tmp_path
 
@@ -226,11 +234,14 @@ MISTAKES = {
     "flat": (change_points(lambda x: x.reshape(len(x), -1)), ["(frames, 17, 3)", "51)"]),
     "no frames": (change_points(lambda x: x[:0]), ["(frames, 17, 3)", "(0, 17, 3)"]),
     "text": (change_points(lambda x: x.astype(str)), ["numbers", "data_3d"]),
-    "3D as 2D": (change_pixels(lambda x: np.pad(x, ((0, 0), (0, 0), (0, 1)))), ["data_2d", ", 17, 2)", "17, 3)"]),
+    "four numbers as 2D": (change_pixels(lambda x: np.tile(x, 2)), ["data_2d", ", 17, 2 or 3)", "17, 4)"]),
+    "3D as 2D": (lambda entry: entry.update(data_2d=entry["data_3d"]), ["third number of data_2d", "looks like 3D"]),
+    "no confidence anywhere": (change_pixels(lambda x: np.pad(x, ((0, 0), (0, 0), (0, 1)))), ["data_2d", "no joint"]),
+    "nothing detected": (change_pixels(np.zeros_like), ["data_2d", "no joint is seen"]),
     "shorter 2D": (change_pixels(lambda x: x[:-1]), ["data_2d", "as data_3d"]),
     "NaN in 3D": (change_points(put(1, np.nan)), ["data_3d: 1 of", "NaN", "frame 1"]),
-    "NaN in 2D": (change_pixels(put(2, np.nan)), ["data_2d: 1 of", "NaN", "frame 2"]),
-    "infinite": (change_pixels(put(0, -np.inf)), ["data_2d: 1 of", "infinity", "frame 0"]),
+    "infinite": (change_points(put(0, -np.inf)), ["data_3d: 1 of", "infinity", "frame 0"]),
+    "absurd 2D": (change_pixels(lambda x: put(2, 1e9)(x.astype(np.float64))), ["data_2d: 1 of", "frame 2"]),
     "infinite in float32": (change_points(lambda x: put(0, 1e300)(x.astype(np.float64))), ["absurd", "frame 0"]),
     "metres": (change_points(lambda x: x / 1000), ["metres, multiply by 1000"]),
     "centimetres": (change_points(lambda x: x / 10), ["expected a person in millimetres"]),
@@ -256,11 +267,17 @@ def test_wrong_training_layout(save: Callable, trees: dict) -> None:
     right = trees["data"]
     for wrong, part in (
         ([1.0], "found list"),
-        ({}, "'S1 Seq1'"),
+        ({}, "'S1 Seq1', found an empty one"),
         ({"S1": right[RECORDING]}, "S1: expected a subject and a sequence"),
-        ({RECORDING: right[RECORDING][0]}, "expected a list of dicts"),
-        ({RECORDING: [np.zeros(3)]}, "expected a list of dicts"),
+        ({RECORDING: right[RECORDING][0]}, "expected [cameras, frames a second]"),
+        ({RECORDING: [np.zeros(3)]}, "expected [cameras, frames a second]"),
+        ({RECORDING: []}, "found a list of nothing"),
+        ({RECORDING: [25]}, "found a list of int"),
+        ({RECORDING: [25, right[RECORDING][0]]}, "found a list of int, dict"),
         ({RECORDING: [{CAMERA: 3}]}, "found none"),
+        ({RECORDING: [{}, 25]}, f"{RECORDING}: it has no cameras"),
+        ({RECORDING: [{}]}, f"{RECORDING}: it has no cameras"),
+        (right | {RECORDING: [{}, 25]}, f"{RECORDING}: it has no cameras"),
     ):
         trees["data"] = wrong
         refusal(load_3dhp_train, save(), TRAIN_FILE, part)
@@ -286,8 +303,9 @@ def test_wrong_cameras(save: Callable, trees: dict) -> None:
 def test_wrong_test_layout(save: Callable, trees: dict) -> None:
     right = trees["test"]
     for wrong, parts in (
-        ([1.0], ["TS1, TS2, TS3, TS4, TS5, TS6 missing", "found none"]),
-        ({name: entry for name, entry in right.items() if name not in ("TS2", "TS6")}, ["TS2, TS6 missing"]),
+        ([1.0], ["some of TS1, TS2, TS3, TS4, TS5, TS6, found none"]),
+        ({}, ["some of TS1, TS2, TS3, TS4, TS5, TS6, found none"]),
+        ({"S1": right["TS1"], "ts2": right["TS2"]}, ["some of TS1, TS2, TS3, TS4, TS5, TS6, found S1, ts2"]),
         (right | {TEST_VIDEO: np.zeros(3)}, [TEST_VIDEO, "found none"]),
     ):
         trees["test"] = wrong
@@ -330,8 +348,10 @@ def test_labels_of_invalid_frames_do_not_matter(save: Callable, trees: dict) -> 
     for name in ("pose", "trajectory"):
         old, new = getattr(before, name), getattr(after, name)
         assert torch.equal(old[before.valid], new[before.valid]) and (new[~before.valid] == 0).all()
-    trees["test"][TEST_VIDEO]["data_2d"][invalid[0]] = np.nan  # predicted from, so it does matter
-    refusal(load_3dhp_test, save(), TEST_VIDEO, "data_2d", "NaN")
+    trees["test"][TEST_VIDEO]["activity"][invalid] = 0  # as the official files have it
+    (unlabelled,) = load_3dhp_test(save()).of([TEST_VIDEO])
+    assert (unlabelled.activity[~after.valid] == 0).all()
+    assert torch.equal(unlabelled.activity[after.valid], before.activity[before.valid])
 
 
 def labels(sample: Path) -> list[torch.Tensor]:
@@ -439,3 +459,223 @@ def test_loader_warns_of_exchanged_sides(save: Callable, trees: dict) -> None:
         entry[key] = entry[key][:, MPI_3DHP_17.mirrored]
     (note,) = load_3dhp_test(save()).notes
     assert "TS3: left and right look exchanged" in note and "it looks like" not in note
+
+
+def pairs(data: dict, rates: dict[str, int]) -> dict[str, list]:
+    """The published layout: [cameras, frames a second]."""
+    return {recording: [views, rates[recording]] for recording, (views,) in data.items()}
+
+
+def objects(pair: list) -> np.ndarray:
+    array = np.empty(2, dtype=object)
+    array[:] = pair
+    return array
+
+
+@pytest.mark.parametrize("kind", [list, tuple, objects])
+@pytest.mark.parametrize("number", [int, float, np.int64, np.array])
+def test_the_published_layout_says_its_frame_rates(
+    save: Callable, trees: dict, tmp_path: Path, kind: Callable, number: Callable
+) -> None:
+    """As P-STMO's and D3DP's scripts write it, with numpy's own writer."""
+    expected = load_3dhp_train(save())
+    rates = {name: frame_rate(name) for name in trees["data"]}
+    data = {name: kind([views, number(int(fps))]) for name, (views, fps) in pairs(trees["data"], rates).items()}
+    np.savez_compressed(tmp_path / TRAIN_FILE, data=data, cameras=trees["cameras"])
+    found = load_3dhp_train(tmp_path)
+    assert found.notes == expected.notes
+    for video, same in zip(found.videos, expected.videos, strict=True):
+        assert video.fps == rates[f"{video.subject} {video.action}"] and same.fps == 50
+        for name in ("keypoints", "pose", "trajectory", "intrinsics"):
+            assert torch.equal(getattr(video, name), getattr(same, name)), name
+    assert {v.fps for v in found.videos} == {25, 50}
+
+
+@pytest.mark.parametrize("rate", [0, -25, float("nan"), 1e9, "25", True, np.zeros(2), None])
+def test_a_frame_rate_that_cannot_be(save: Callable, trees: dict, rate: object) -> None:
+    trees["data"][RECORDING] = [trees["data"][RECORDING][0], rate]
+    refusal(load_3dhp_train, save(), f"{TRAIN_FILE}: {RECORDING}: expected frames a second, up to 1000, found")
+
+
+def test_frame_rates_of_files_that_say_none(save: Callable, trees: dict, tmp_path: Path) -> None:
+    trees["data"]["Anna Seq 3"] = trees["data"].pop("S4 Seq2")
+    stored = {"data": trees["data"], "cameras": trees["cameras"]}
+
+    def rates(**more: object) -> tuple[dict[str, float], list[str]]:
+        write_npz(tmp_path / TRAIN_FILE, **stored, **more)
+        data = load_3dhp_train(tmp_path)
+        return {f"{v.subject} {v.action}": v.fps for v in data.videos}, data.notes[1:]
+
+    own = {name: 50 if name in ("S1 Seq2", "S3 Seq1", "S3 Seq2") else 25 for name in trees["data"]}
+    found, notes = rates()
+    assert found == own | {"Anna Seq 3": 50}
+    known, unknown = notes
+    assert "no frames a second for S1 Seq1 and 6 more; the data set's own are taken, 50 or 25" in known
+    assert "no frames a second for Anna Seq 3; 50 are taken" in unknown
+    assert rates(fps=30.0) == (dict.fromkeys(own, 30), [])
+    each = {name.split()[0]: {} for name in own}
+    for name in own:
+        subject, action = name.split(maxsplit=1)
+        each[subject][action] = 24 if name == RECORDING else 60.0
+    assert rates(fps=each) == (dict.fromkeys(own, 60) | {RECORDING: 24}, [])
+    del each["Anna"]
+    write_npz(tmp_path / TRAIN_FILE, **stored, fps=each)
+    refusal(load_3dhp_train, tmp_path, "fps of Anna Seq 3 is None")
+
+
+def test_the_data_sets_own_frame_rates() -> None:
+    fast = [recording for recording in RECORDINGS if frame_rate(recording) == 50]
+    assert fast == ["S1 Seq2", "S3 Seq1", "S3 Seq2", "S5 Seq1", "S5 Seq2"]
+    assert len(RECORDINGS) == 16 and {frame_rate(recording) for recording in set(RECORDINGS) - set(fast)} == {25}
+
+
+def test_frame_rates_of_test_sequences(trees: dict, tmp_path: Path) -> None:
+    def rates(**more: object) -> list[float]:
+        write_npz(tmp_path / TEST_FILE, data=trees["test"], **more)
+        data = load_3dhp_test(tmp_path)
+        assert data.notes == []
+        return [video.fps for video in data.videos]
+
+    assert rates() == [50] * 6
+    assert rates(fps=25) == [25] * 6
+    assert rates(fps={"TS1": 25, "TS2": 25, "TS3": 25, "TS4": 25, "TS5": 30, "TS6": 30}) == [25] * 4 + [30] * 2
+    trees["test"]["TS5"]["fps"] = 60
+    assert rates(fps=25) == [25] * 4 + [60, 25]
+    trees["test"]["TS5"]["fps"] = 0
+    write_npz(tmp_path / TEST_FILE, data=trees["test"])
+    refusal(load_3dhp_test, tmp_path, "TS5: expected frames a second")
+
+
+def test_confidence_and_a_person_axis(save: Callable, trees: dict) -> None:
+    """(F, 17, 3), (F, 1, 17, 2) and (F, 1, 17, 3); the confidence follows its joint into the other order."""
+    expected = {"train": load_3dhp_train(save()), "test": load_3dhp_test(save())}
+    sure = np.linspace(0.2, 0.9, 17, dtype=np.float32)
+    for entry in (trees["data"][RECORDING][0][CAMERA], trees["test"][TEST_VIDEO]):
+        pixels = entry["data_2d"]
+        each = np.broadcast_to(sure[None, :, None], (*pixels.shape[:2], 1))
+        entry["data_2d"] = np.concatenate([pixels, each], -1)
+    trees["data"]["S1 Seq1"][0]["0"]["data_2d"] = trees["data"]["S1 Seq1"][0]["0"]["data_2d"][:, None]
+    trees["test"]["TS1"] = {k: x[:, None] if "data" in k else x for k, x in trees["test"]["TS1"].items()}
+    trees["test"]["TS2"]["data_2d"] = np.pad(trees["test"]["TS2"]["data_2d"], ((0, 0),) * 2 + ((0, 1),))[:, None]
+    trees["test"]["TS2"]["data_2d"][..., 2] = 1.11  # AlphaPose says such things
+    data = {"train": load_3dhp_train(save()), "test": load_3dhp_test(save())}
+    for kind, found in data.items():
+        assert found.notes == expected[kind].notes
+        for video, same in zip(found.videos, expected[kind].videos, strict=True):
+            assert torch.equal(video.keypoints, same.keypoints) and torch.equal(video.pose, same.pose)
+            if video.name in (f"{RECORDING} {CAMERA}", f"{TEST_VIDEO} {TEST_VIDEO} {TEST_VIDEO}"):
+                for joint, other in (
+                    ("Hip", "pelvis"),
+                    ("LFoot", "LAnkle"),
+                    ("Head", "head_top"),
+                    ("RWrist", "RWrist"),
+                ):
+                    value = float(sure[MPI_3DHP_17.index(other)])
+                    assert video.confidence[:, H36M_17.index(joint)].tolist() == pytest.approx([value] * len(video))
+            elif video.subject == "TS2":
+                assert (video.confidence == 1).all()
+            else:
+                assert video.confidence is None
+
+
+MISSED = {"zero": (0.0, 0.0), "minus one": (-1.0, -1.0), "NaN": (np.nan, np.nan), "infinity": (np.inf, 5.0)}
+
+
+@pytest.mark.parametrize("how", MISSED)
+def test_missing_joints_are_filled_and_told(save: Callable, trees: dict, how: str) -> None:
+    """A short gap on a straight line, a long one without confidence; nobody else's keypoints change."""
+    expected = {"train": load_3dhp_train(save()), "test": load_3dhp_test(save())}
+    joint, same = MPI_3DHP_17.index("LAnkle"), H36M_17.index("LFoot")
+    for entry in (trees["data"][RECORDING][0][CAMERA], trees["test"][TEST_VIDEO]):
+        entry["data_2d"][2, joint] = MISSED[how]
+    entry = trees["data"]["S3 Seq2"][0]["0"]
+    entry["data_2d"][5:25, MPI_3DHP_17.index("RWrist")] = MISSED[how]  # longer than 0.2 s
+    train, test = load_3dhp_train(save()), load_3dhp_test(save())
+    note = train.notes[-1]
+    assert f"{TRAIN_FILE}: 2 of 32 videos have missing joints, most of all S3 Seq2, camera 0: " in note
+    assert f"{20 / 17 / len(entry['data_2d']):.1%} of the joints missing, 0% of these filled in" in note
+    assert f"{TEST_FILE}: 1 of 6 videos have missing joints, most of all {TEST_VIDEO}" in test.notes[-1]
+    assert "100% of these filled in" in test.notes[-1]
+    for kind, data in (("train", train), ("test", test)):
+        for video, before in zip(data.videos, expected[kind].videos, strict=True):
+            assert video.keypoints.isfinite().all()
+            if (
+                f"{video.subject} {video.action} {video.camera}" == f"{RECORDING} {CAMERA}"
+                or video.subject == TEST_VIDEO
+            ):
+                path = before.keypoints[:, same]
+                torch.testing.assert_close(video.keypoints[2, same], (path[1] + path[3]) / 2)
+                assert video.confidence[2, same] == 0.5 and (video.confidence == 1).sum() == 17 * len(video) - 1
+            elif video.subject == "S3" and video.action == "Seq2" and video.camera == "0":
+                assert (video.confidence[5:25, H36M_17.index("RWrist")] == 0).all()
+            else:
+                assert video.confidence is None and torch.equal(video.keypoints, before.keypoints)
+
+
+def test_cameras_are_not_estimated_from_missing_joints(save: Callable, trees: dict) -> None:
+    """Nor does a misfit come from where they were put."""
+    for views in trees["data"].values():
+        for entry in views[0].values():
+            entry["data_2d"][3:, MPI_3DHP_17.indices("LWrist", "RAnkle", "head_top")] = 0
+    data = load_3dhp_train(save(), "estimate")
+    for video in data.videos:
+        expected = train_cameras()[video.camera].normalised_intrinsics()
+        assert ((video.intrinsics - expected)[:2].abs() < 1e-3 * expected[:2]).all()
+    assert len(data.notes) == 2 and "32 of 32 videos have missing joints" in data.notes[1]
+
+
+def test_valid_frame_for_valid(save: Callable, trees: dict) -> None:
+    expected = load_3dhp_test(save())
+    for entry in trees["test"].values():
+        entry["valid_frame"] = entry.pop("valid")[None].astype(np.uint8)
+        entry["activity_annotation"] = entry.pop("activity")[:, None].astype(np.uint8)
+    for video, same in zip(load_3dhp_test(save()).videos, expected.videos, strict=True):
+        assert torch.equal(video.valid, same.valid) and torch.equal(video.activity, same.activity)
+
+
+def test_a_part_of_the_test_sequences(save: Callable, trees: dict) -> None:
+    whole = load_3dhp_test(save())
+    trees["test"] = {name: trees["test"][name] for name in ("TS6", "TS5")}
+    data = load_3dhp_test(save())
+    assert [video.subject for video in data.videos] == ["TS5", "TS6"]
+    for video, same in zip(data.videos, whole.videos[4:], strict=True):
+        assert torch.equal(video.pose, same.pose) and torch.equal(video.intrinsics, same.intrinsics)
+    (note,) = data.notes
+    assert note.endswith(f"{TEST_FILE}: 2 of the six test sequences, TS5, TS6; scores are over these")
+
+
+def test_targets_without_labels(save: Callable, trees: dict) -> None:
+    """Videos to adapt to need no 3D, and take none along where there is some."""
+    labelled = load_3dhp_train(save())
+    del trees["data"][RECORDING][0][CAMERA]["data_3d"]
+    bare = load_3dhp_videos(save())
+    assert bare.notes == labelled.notes and bare.files.keys() == labelled.files.keys()
+    for video, same in zip(bare.videos, labelled.videos, strict=True):
+        assert type(video) is Video and not vars(video).keys() & {"pose", "trajectory"}
+        assert torch.equal(video.keypoints, same.keypoints) and torch.equal(video.intrinsics, same.intrinsics)
+        assert (video.name, video.fps, video.width) == (same.name, same.fps, same.width)
+    where = f"{TRAIN_FILE}: {RECORDING}, camera {CAMERA}"
+    refusal(load_3dhp_train, save(), where, "'data_3d'", "found none", "can be adapted to")
+    refusal(load_3dhp_videos, save(), where, "no data_3d", "FX,FY,CX,CY", intrinsics="estimate")
+    given = load_3dhp_videos(save(), "1500,1500,1024,1024")
+    assert all(torch.equal(a.intrinsics, b.intrinsics) for a, b in zip(given.videos, labelled.videos))
+
+
+def test_labels_that_are_not_asked_for_change_nothing(save: Callable, trees: dict) -> None:
+    right = load_3dhp_videos(save())
+    for number, views in enumerate(trees["data"].values()):
+        for entry in views[0].values():
+            wrong = np.random.default_rng(number).normal(size=entry["data_3d"].shape)
+            entry["data_3d"] = (wrong * np.nan, wrong, wrong[:-1], wrong * 300 + 5000, "none")[number % 5]
+    ruined = load_3dhp_videos(save())
+    for video, same in zip(ruined.videos, right.videos, strict=True):
+        assert all(torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y
+                   for x, y in zip(vars(video).values(), vars(same).values(), strict=True))  # fmt: skip
+    order, misfit = ruined.notes[1:]
+    assert "joint order looks wrong" in order and "2D and 3D or the intrinsics do not belong together" in misfit
+
+
+@pytest.mark.parametrize("load, name", [(load_3dhp_train, TRAIN_FILE), (load_3dhp_test, TEST_FILE)])
+def test_a_git_lfs_pointer(tmp_path: Path, load: Callable, name: str) -> None:
+    (tmp_path / name).write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 2\n")
+    refusal(load, tmp_path, name, "Git LFS pointer", "git lfs pull")

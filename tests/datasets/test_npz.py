@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from common.datasets.npz import read_object, read_plain, read_text, write_npz
 from common.errors import InputError
@@ -189,6 +190,48 @@ def test_numbers_stored_as_objects_are_named(tmp_path: Path) -> None:
     tree = {"S1": {"Walking": [np.zeros((2, 17, 2)), np.zeros((2, 17, 2), dtype=object)]}}
     message = refusal(forge(tmp_path / "a.npz", pickle.dumps(tree)))
     assert "positions_3d / S1 / Walking / 1" in message and "(2, 17, 2)" in message and "float32" in message
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_a_number_among_dicts_is_read_and_numbers_alone_are_not(tmp_path: Path, protocol: int) -> None:
+    """MPI-INF-3DHP's [cameras, frames a second], which numpy makes an object array of."""
+
+    def objects(*items: object) -> np.ndarray:
+        array = np.empty(len(items), dtype=object)
+        array[:] = items
+        return array
+
+    def saved(array: np.ndarray) -> Path:
+        return forge(tmp_path / "a.npz", pickle.dumps({"S1 Seq1": array}, protocol), "data")
+
+    for number in (25, 50.0, np.int64(25), np.float32(50)):
+        cameras, fps = read_object(saved(objects({"0": np.arange(3)}, number)), "data")["S1 Seq1"]
+        assert fps == number and cameras["0"].tolist() == [0, 1, 2]
+    for wrong in (objects(25, 50), objects({}, "25"), objects({}, None), objects([1], 25), objects(np.zeros(2), 25)):
+        message = refusal(saved(wrong), "data")
+        assert "data / S1 Seq1" in message and "Python objects of shape (2,)" in message
+    marker = tmp_path / "marker"
+    assert "wants to run" in refusal(saved(objects({"0": RunsCode(f"touch {marker}")}, 25)), "data")
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_torch_tensors_and_masked_arrays_are_named(tmp_path: Path, protocol: int) -> None:
+    masked = np.ma.masked_invalid([1.0, np.nan])
+    for value, words in (
+        (torch.zeros(2, 17, 2), ("torch tensors", "tensor.numpy()")),
+        (torch.nn.Parameter(torch.zeros(2)), ("torch tensors", "tensor.numpy()")),
+        (masked, ("masked arrays", "array.filled(numpy.nan)")),
+    ):
+        for tree in (value, {"S1": {"Walking": [np.zeros(2), value]}}):
+            message = refusal(forge(tmp_path / "a.npz", pickle.dumps(tree, protocol)))
+            assert all(word in message for word in words) and "nothing was run" in message
+            assert "trust" not in message and "damaged" not in message
+
+
+@pytest.mark.parametrize("payload", [b"ctorch\nload\n.", b"ctorch.storage\nos\n.", b"cnumpy.ma.core\nnp\n."])
+def test_nothing_else_of_torch_and_masked_arrays_is_excused(tmp_path: Path, payload: bytes) -> None:
+    assert "do not trust" in refusal(forge(tmp_path / "bad.npz", payload))
 
 
 def test_missing_entry_names_those_found(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Videos without their labels and thinned out, and the data sets they come in."""
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from bodies import poses, trajectories, video
@@ -64,6 +66,69 @@ def test_downsampling_leaves_what_belongs_to_the_whole_video():
     assert numbered(11, confidence=False).downsampled(2).confidence is None
 
 
+@pytest.mark.parametrize(
+    ("rate", "step"), [(50, 1), (25, 2), (5, 10), (5.1, 10), (49, 1), (17, 3), (34, 1), (33, 2), (100, 1), (1e3, 1)]
+)
+def test_one_frame_in_how_many_makes_a_rate(rate, step):
+    whole = numbered(31)
+    assert whole.step(rate) == step
+    thin, expected = whole.at_rate(rate), whole.downsampled(step)
+    assert torch.equal(thin.keypoints, expected.keypoints) and thin.fps == expected.fps == 50 / step
+
+
+@dataclass(frozen=True, kw_only=True)
+class WithClasses(LabelledVideo):
+    valid: torch.Tensor
+    activity: torch.Tensor
+    PER_FRAME = (*LabelledVideo.PER_FRAME, "valid", "activity")
+
+
+@pytest.mark.parametrize("fps", [50.0, 60.0, 25.0, 30.0, 24.0, 100.0, 7.0, 200.0])
+@pytest.mark.parametrize("frames", [1, 2, 3, 50, 101])
+def test_resampling_keeps_the_motion_and_the_duration(fps, frames):
+    whole = numbered(frames)  # a value that grows steadily
+    found = whole.resampled(fps)
+    assert type(found) is LabelledVideo and found.fps == fps and found.name == whole.name
+    duration, was = (len(found) - 1) / fps, (frames - 1) / 50
+    assert was - 1 / fps < duration <= was + 1e-9
+    times = 50 * torch.arange(len(found)) / fps
+    for values in (found.keypoints[:, 3, 1], found.confidence[:, 4], found.pose[:, 5, 2], found.trajectory[:, 1]):
+        torch.testing.assert_close(values, times, rtol=0, atol=1e-4)
+        assert values.dtype == torch.float32
+    assert type(whole.unlabelled().resampled(fps)) is Video
+    assert numbered(frames, confidence=False).resampled(fps).confidence is None
+
+
+def test_resampling_to_the_same_rate_changes_nothing():
+    whole = video(30)
+    found = whole.resampled(50.0)
+    for name in ("keypoints", "pose", "trajectory"):
+        assert torch.equal(getattr(found, name), getattr(whole, name))
+    assert found.up is whole.up and found.intrinsics is whole.intrinsics
+
+
+@pytest.mark.parametrize("fps", [20.0, 30.0, 80.0])
+def test_what_is_true_or_a_class_is_the_nearest_frames(fps):
+    valid, activity = torch.arange(41) % 3 == 0, torch.arange(41) % 7
+    found = WithClasses(**vars(numbered(41)), valid=valid, activity=activity).resampled(fps)
+    nearest = [round(50 * i / fps) for i in range(len(found))]  # half to even, as tensors round
+    assert torch.equal(found.valid, valid[nearest]) and found.valid.dtype == torch.bool
+    assert torch.equal(found.activity, activity[nearest]) and found.activity.dtype == activity.dtype
+
+
+def test_a_video_of_keypoints_alone():
+    camera = h36m_cameras("S1")[2]
+    pixels = 500 + torch.rand(6, 17, 2, dtype=torch.float64)
+    sure = torch.rand(6, 17, dtype=torch.float64)
+    found = Video.from_pixels("S2", "Walking", camera, pixels, 25.0, sure)
+    assert type(found) is Video and found.up is None and found.name == f"S2 Walking {camera.name}"
+    assert torch.equal(found.keypoints, normalise(pixels, camera.width, camera.height).float())
+    assert torch.equal(found.intrinsics, camera.normalised_intrinsics().float())
+    assert torch.equal(found.confidence, sure.float())
+    assert (found.width, found.height, found.fps) == (camera.width, camera.height, 25)
+    assert Video.from_pixels("S2", "Walking", camera, pixels, 25.0).confidence is None
+
+
 def test_a_labelled_video_is_relative_to_its_root():
     camera = h36m_cameras("S1")[2]
     points = poses(1, 6)[0] + trajectories(1, 6)[0][:, None]
@@ -93,5 +158,14 @@ def test_joined_data_sets_keep_what_each_says():
     both = Dataset.joined([one, other, other])
     assert [len(v) for v in both.videos] == [1, 2, 3, 2, 3]
     assert both.provenance == "made; recorded" and both.synthetic is True
-    assert both.files == {"a.npz": "1", "b.npz": "2"} and both.notes == ["first", "second", "second"]
+    assert both.files == {"a.npz": "1", "b.npz": "2"} and both.notes == ["first", "second"]  # each once
     assert Dataset.joined([other]).synthetic is False
+
+
+def test_a_data_set_without_labels_says_the_same(capsys):
+    data = Dataset([numbered(1), numbered(2)], "made", True, {"a.npz": "1"}, ["first", "second"])
+    bare = data.unlabelled()
+    assert [type(v) for v in bare.videos] == [Video, Video] and [len(v) for v in bare.videos] == [1, 2]
+    for one in (data, bare):
+        one.announce()
+        assert capsys.readouterr().out == "data: made\nnote: first\nnote: second\n"

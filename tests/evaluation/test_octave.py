@@ -5,30 +5,59 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from bodies import poses, trajectories
+from made_3dhp import (
+    EXACT,
+    make_predictions,
+    make_test,
+    perfect_of,
+    scores_of,
+    write_h36m_order,
+    write_metres,
+    write_official,
+    write_official_73,
+    write_p_stmo,
+)
 from scipy.io import savemat
 from scripts import predictions_mm
 
-from common.datasets.cameras_3dhp import TEST_SEQUENCES, test_cameras
+from common.datasets.cameras_3dhp import TEST_SEQUENCES
 from common.datasets.mpi_3dhp import TestSequence
+from common.errors import InputError
 from common.evaluation.mat_files import write_annotations, write_inference
+from common.evaluation.prediction_files import score_file
 from common.evaluation.scores_3dhp import ACTIVITIES, format_3dhp, official_errors, official_pose, score_3dhp
-from common.geometry.skeleton import H36M_17, MPI_3DHP_17
+from common.geometry.skeleton import MPI_3DHP_17
 
+SAID_BY_BOTH = {
+    "other order": (
+        "its joints look like Human3.6M-17 order (error ",
+        "expected MPI-INF-3DHP-17 order, head_top first",
+    ),
+    "metres": ("inference_data.mat: its people are 1.6", "metres, multiply by 1000"),
+    "others": ("inference_data.mat has none of TS1 to TS6",),
+    "apart": ("inference_data.mat has TS1, the annotations have TS5, TS6: none in both",),
+    "few frames": ("TS4 of inference_data.mat has 24 frames, its annotation has 26, of which",),
+    "turned": ("of size 26x17x3x2, expected numbers of size 3x17xFxK",),
+    "nan": ("TS4 of inference_data.mat has NaN or Inf, first at frame 9",),
+    "no official": ("official: no TS1/annot_data.mat to TS6/annot_data.mat in it",),
+    "no predictions": ("inference_data.mat: no such file",),
+    "no labels": ("test_annotations.mat: no such file",),
+}
 PROJECT = Path(__file__).parents[2]
 OCTAVE = shutil.which("octave-cli") or shutil.which("octave")
+HDF5 = find_spec("h5py") is not None
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(OCTAVE is None, reason="GNU Octave is not installed"),
 ]
 STEM = "mpii_3dhp_evaluation"
 ABSENT = "On The Floor"
-EXACT = {"LWrist": (0.09, -0.12, 0.0), "RKnee": (0.0, 0.0, 0.15)}  # metres, both 150 mm long
 
 
 def octave(code: str, folder: Path) -> subprocess.CompletedProcess:
@@ -38,51 +67,6 @@ def octave(code: str, folder: Path) -> subprocess.CompletedProcess:
 
 def quoted(path: Path) -> str:
     return "'" + str(path).replace("'", "''") + "'"
-
-
-def make_test() -> list[TestSequence]:
-    """Six labelled sequences of different lengths, one activity absent, the odd label that is no activity."""
-    rng = np.random.default_rng(5)
-    test = []
-    for i, (name, camera) in enumerate(test_cameras().items()):
-        frames = 17 + 3 * i
-        pose = poses(1, frames, seed=i)[0]
-        pose[0, H36M_17.indices(*EXACT)] = 0  # at the root, where a displacement is not rounded
-        activity = torch.from_numpy(rng.choice([1, 2, 3, 4, 6, 7], frames))
-        activity[-1] = 0
-        valid = torch.from_numpy(rng.random(frames) > 0.3)
-        valid[[0, 1, -1]] = torch.tensor([True, True, True])
-        video = TestSequence(
-            subject=name, action=name, camera=name, keypoints=pose[..., :2], intrinsics=camera.normalised_intrinsics(),
-            width=camera.width, height=camera.height, fps=50.0, pose=pose, trajectory=trajectories(1, frames, i)[0],
-            valid=valid, activity=activity,
-        )  # fmt: skip
-        test.append(video)
-    return test
-
-
-def make_predictions(test: list[TestSequence]) -> dict[str, torch.Tensor]:
-    """(F, K = 2, 17, 3): random errors; in the last step of every first frame exact ones."""
-    rng = torch.Generator().manual_seed(6)
-    predicted = {}
-    for video in test:
-        pose = video.pose
-        noise = torch.randn(len(pose), 2, *pose.shape[1:], generator=rng, dtype=torch.float64) * 0.06
-        noise[0, -1] = 0
-        for joint, displacement in EXACT.items():
-            noise[0, -1, H36M_17.index(joint)] = torch.tensor(displacement, dtype=torch.float64)
-        predicted[video.subject] = pose[:, None] + noise
-    return predicted
-
-
-def perfect_of(test: list[TestSequence]) -> dict[str, torch.Tensor]:
-    """(F, K = 1, 17, 3): the labels."""
-    return {v.subject: v.pose[:, None] for v in test}
-
-
-def scores_of(predicted: dict[str, torch.Tensor], test: list[TestSequence], step: int) -> dict:
-    errors = {v.subject: official_errors(predicted[v.subject][v.valid, step], v.pose[v.valid]) for v in test}
-    return score_3dhp(errors, {v.subject: v.activity[v.valid].numpy() for v in test})
 
 
 def read_csv(path: Path) -> dict[str, dict[str, dict[str, float]]]:
@@ -109,7 +93,9 @@ def assert_same(path: Path, rows: dict[str, dict]) -> None:
 
 
 def assert_agrees(folder: Path, stem: str, scores: dict) -> None:
-    sequences = {**scores["sequences"], "mean of the six sequences": scores["mean_of_sequences"]}
+    count = len(scores["sequences"])
+    mean = f"mean of {'' if count == 6 else f'{count} of '}the six sequences"
+    sequences = {**scores["sequences"], mean: scores["mean_of_sequences"]}
     assert_same(folder / f"{stem}_sequencewise.csv", sequences)
     assert_same(folder / f"{stem}_activitywise.csv", {**scores["activities"], "all frames": scores["all_frames"]})
 
@@ -155,23 +141,38 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     (folder / "inference_data.mat").rename(folder / "inference_data_P_Agg.mat")
     case("no activities", predicted, labels=[replace(v, activity=None) for v in test])
 
-    folder = case("other order", perfect)
-    write_h36m_order(folder / "inference_data.mat", perfect)
+    write_h36m_order(case("other order", predicted) / "inference_data.mat", predicted)
+    write_metres(case("metres", predicted) / "inference_data.mat", predicted)
+    write_p_stmo(case("valid frames", predicted) / "inference_data.mat", predicted, test)
+    write_p_stmo(case("valid frames, flat", predicted) / "inference_data.mat", predicted, test, axis=False)
+    case("absent", {name: p for name, p in predicted.items() if name != "TS4"})
+    case("labels of two", predicted, labels=test[4:])
+    folder = case("two and official", {n: predicted[n] for n in ("TS5", "TS6")}, "'inference_data.mat', 'official'")
+    write_official(folder / "official", test)
+    folder = case("official of two", predicted, "'inference_data.mat', 'official'")
+    write_official(folder / "official", test[4:])
 
     folder = case("official", predicted, "'inference_data.mat', 'official'")
     (folder / "test_annotations.mat").unlink()
     write_official(folder / "official", test)
+
+    if HDF5:
+        folder = case("official 7.3", predicted, "'inference_data.mat', 'official'")
+        write_official_73(folder / "official", test)
 
     folder = case("dropped dimension", perfect)
     code = "S = load('inference_data.mat'); save('-v7', 'inference_data.mat', '-struct', 'S'); clear S"
     index = "S = load('inference_data.mat'); printf('%.6f ', S.TS1(:, :, 5, 1));"
     calls["dropped dimension"] = f"cd({quoted(folder)}); {index} {code}; run_3dhp_eval();"
 
-    for name in ("no predictions", "absent", "few frames", "turned", "nan", "no labels", "no official", "bad step"):
+    wrong = "no predictions", "others", "apart", "few frames", "turned", "nan", "no labels", "no official", "bad step"
+    for name in wrong:
         case(name, predicted)
     (root / "no predictions" / "inference_data.mat").unlink()
     (root / "no labels" / "test_annotations.mat").unlink()
-    write_inference(root / "absent" / "inference_data.mat", {n: p for n, p in predicted.items() if n != "TS4"})
+    write_inference(root / "others" / "inference_data.mat", {"TS7": predicted["TS1"]})
+    write_inference(root / "apart" / "inference_data.mat", {"TS1": predicted["TS1"]})
+    write_annotations(root / "apart" / "test_annotations.mat", test[4:])
     write_inference(root / "few frames" / "inference_data.mat", {**predicted, "TS4": predicted["TS4"][:-2]})
     raw = {name: official_pose(p).transpose(3, 2, 0, 1) for name, p in predicted.items()}
     savemat(root / "turned" / "inference_data.mat", {**raw, "TS4": raw["TS4"].transpose(2, 1, 0, 3)})
@@ -180,6 +181,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     (root / "no official" / "official").mkdir()
     calls["no official"] = calls["no official"].replace("eval()", "eval('inference_data.mat', 'official')")
     calls["bad step"] = calls["bad step"].replace("eval()", "eval('inference_data.mat', [], 3)")
+
+    keeps = "warning('on', 'a:b'); warning('off', 'c:d'); warning('error', 'e:f'); run_3dhp_eval();"
+    state = "printf('%s ', warning('query', 'a:b').state, warning('query', 'c:d').state)"
+    quiet = 'out = evalc("run_3dhp_eval();");'
+    folder = case("states", predicted)
+    calls["states"] = (
+        f"cd({quoted(folder)}); {keeps.replace('run_3dhp_eval();', quiet)} {state}; "
+        "printf('%s\\n', warning('query', 'e:f').state);"
+    )
 
     code = "warning('on', 'Octave:language-extension');"
     for name, call in calls.items():
@@ -193,25 +203,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
         cases[name] = Case(root / name, text, error)
     assert list(cases) == list(calls)
     return Runs(test, predicted, cases, result.stderr)
-
-
-def write_h36m_order(path: Path, poses: dict[str, torch.Tensor]) -> None:
-    """Predictions whose joints were not put into 3DHP's order: (3, 17, F, K) mm in Human3.6M's."""
-    savemat(path, {name: (p * 1000).permute(3, 2, 0, 1).numpy() for name, p in poses.items()})
-
-
-def write_official(folder: Path, test: list[TestSequence]) -> None:
-    """TS*/annot_data.mat in the official shapes: absolute millimetres, one person, flags as bytes in a row."""
-    for video in test:
-        (folder / video.subject).mkdir(parents=True)
-        pose = official_pose(video.pose) + np.array([200.0, -100.0, 3500.0])
-        fields = {
-            "annot3": pose.transpose(2, 1, 0)[:, :, None],
-            "univ_annot3": 0.9 * pose.transpose(2, 1, 0)[:, :, None],
-            "valid_frame": video.valid.numpy().astype(np.uint8)[None],
-            "activity_annotation": video.activity.numpy().astype(np.uint8)[:, None],
-        }
-        savemat(folder / video.subject / "annot_data.mat", fields)
 
 
 def test_every_number_agrees(runs: Runs):
@@ -278,27 +269,55 @@ def test_one_diffusion_step_is_indexed_like_many(runs: Runs):
     assert_agrees(case.folder, STEM, scores_of(perfect_of(runs.test), runs.test, 0))
 
 
-def test_the_other_joint_order_scores_terribly_in_both(runs: Runs):
-    mean = read_csv(runs.cases["other order"].folder / f"{STEM}_sequencewise.csv")
-    name = "mean of the six sequences"
-    assert mean["MPJPE"][name]["Average"] > 250
-    assert mean["PCK"][name]["Total"] < 30
-
-    def as_read(pose: torch.Tensor) -> torch.Tensor:
-        """The pose as 3DHP's reader would take it when its joints stand in Human3.6M's order."""
-        relative = pose - pose[:, [MPI_3DHP_17.root_index]]
-        return relative * 1000
-
-    errors = {
-        v.subject: np.linalg.norm(as_read(v.pose).numpy() - official_pose(v.pose), axis=-1)[v.valid.numpy()]
-        for v in runs.test
-    }
-    row = score_3dhp(errors, None)["mean_of_sequences"]
-    assert mean["MPJPE"][name]["Average"] == pytest.approx(row["mpjpe"]["Average"], abs=1e-6)
-
-
 def test_official_folders(runs: Runs):
     assert_agrees(runs.cases["official"].folder, STEM, scores_of(runs.predicted, runs.test, -1))
+
+
+@pytest.mark.skipif(not HDF5, reason="h5py is not installed")
+def test_official_folders_of_hdf5_files_without_a_warning(runs: Runs):
+    """What Octave cannot read of them is not asked for; whoever calls keeps his warnings."""
+    assert_agrees(runs.cases["official 7.3"].folder, STEM, scores_of(runs.predicted, runs.test, -1))
+    assert not re.findall(r"^(?:warning: )?load: .*|HDF5-DIAG.*", runs.warnings, re.MULTILINE)
+    assert runs.cases["states"].text == "on off error\n"
+
+
+@pytest.mark.parametrize(("name", "step"), [("valid frames", 1), ("valid frames, flat", 1)])
+def test_predictions_of_the_valid_frames_alone(runs: Runs, name: str, step: int):
+    """As P-STMO writes them: in order, with an axis for one frame or without."""
+    case = runs.cases[name]
+    assert case.text.startswith("inference_data.mat, diffusion step 1 of 1\n")
+    assert_agrees(case.folder, STEM, scores_of(runs.predicted, runs.test, step))
+
+
+@pytest.mark.parametrize(
+    ("name", "scored"),
+    [("absent", (0, 1, 2, 4, 5)), ("labels of two", (4, 5)), ("two and official", (4, 5)), ("official of two", (4, 5))],
+)
+def test_what_is_in_both_files_is_scored(runs: Runs, name: str, scored: tuple[int, ...]):
+    case = runs.cases[name]
+    scores = scores_of(runs.predicted, [runs.test[i] for i in scored], -1)
+    assert_agrees(case.folder, STEM, scores)
+    title, _, tables = case.text.partition("\n\n")
+    absent = [sequence for i, sequence in enumerate(TEST_SEQUENCES) if i not in scored]
+    assert title == f"inference_data.mat, diffusion step 2 of 2, without {', '.join(absent)}"
+    assert tables == format_3dhp(scores) + "\n" and f"mean of {len(scored)} of the six sequences" in tables
+
+
+def test_python_says_the_same_of_every_file(runs: Runs, monkeypatch: pytest.MonkeyPatch):
+    for name, case in runs.cases.items():
+        if name in ("named", "every step", "first step", "states", "bad step", "dropped dimension"):
+            continue
+        monkeypatch.chdir(case.folder)
+        official = Path("official") if Path("official").is_dir() else None
+        if case.error:
+            with pytest.raises(InputError) as caught:
+                score_file(Path("inference_data.mat"), official)
+            assert "\n" not in str(caught.value)
+            for words in SAID_BY_BOTH.get(name, ()):
+                assert words in case.error and words in str(caught.value), name
+        else:
+            title, scores = score_file(Path("inference_data.mat"), official)
+            assert case.text == f"{title}\n\n{format_3dhp(scores)}\n", name
 
 
 def test_labels_without_activities(runs: Runs):
@@ -315,11 +334,14 @@ def test_labels_without_activities(runs: Runs):
     [
         ("no predictions", "inference_data.mat: no such file"),
         ("no labels", "test_annotations.mat: no such file"),
-        ("absent", "inference_data.mat has no TS4"),
-        ("few frames", "TS4 of inference_data.mat has 24 frames, its annotation has 26"),
+        ("others", "inference_data.mat has none of TS1 to TS6"),
+        ("apart", "inference_data.mat has TS1, the annotations have TS5, TS6: none in both"),
+        ("few frames", "TS4 of inference_data.mat has 24 frames, its annotation has 26, of which"),
+        ("other order", "inference_data.mat: its joints look like Human3.6M-17 order (error "),
+        ("metres", "inference_data.mat: its people are 1.6"),
         ("turned", "TS4 of inference_data.mat is double of size 26x17x3x2, expected numbers of size 3x17xFxK"),
         ("nan", "TS4 of inference_data.mat has NaN or Inf, first at frame 9"),
-        ("no official", "annot_data.mat: no such file"),
+        ("no official", "official: no TS1/annot_data.mat to TS6/annot_data.mat in it"),
     ],
 )
 def test_what_is_wrong_is_named_and_nothing_is_written(runs: Runs, name: str, words: str):

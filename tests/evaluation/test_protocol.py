@@ -1,7 +1,9 @@
 """The evaluation, on lifters whose errors are known."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import bodies
 import pytest
@@ -185,7 +187,9 @@ def test_a_refinement_adds_refined_poses_and_changes_no_other(videos, refinement
 def test_every_person_is_measured_alone(videos, refinement, monkeypatch):
     used = []
 
-    def refine(self: Refinement, pose: torch.Tensor, rays: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    def refine(
+        self: Refinement, pose: torch.Tensor, rays: torch.Tensor, lengths: torch.Tensor, *_: Any
+    ) -> torch.Tensor:
         used.append(lengths)
         return pose
 
@@ -229,6 +233,15 @@ def test_every_frame_of_3dhp_is_predicted_and_the_valid_ones_scored(tested, down
     assert again.scores.errors["J_Agg"] == result.scores.errors["J_Agg"]
 
 
+def test_every_sequence_of_3dhp_is_lifted_at_the_lifters_rate(tested):
+    """Seen frame by frame in one, one frame in two in the other; still every frame is predicted."""
+    mixed = [replace(tested[0], fps=25.0), replace(tested[1], fps=50.0)]
+    lifted = [mixed[0], *(mixed[1].downsampled(2, phase) for phase in range(2))]
+    result = evaluate_3dhp(Oracle(lifted, {("TS1", "TS1"): 7.0}), mixed, Sampling(1, 1), "estimated", rate=25.0)
+    assert result.scores.summary("P_Agg", "mpjpe_mm")["by_action"] == pytest.approx({"TS1": 7, "TS2": 0}, abs=1e-2)
+    assert [len(poses) for poses in result.predictions["J_Agg"].values()] == [len(video) for video in mixed]
+
+
 def test_refined_poses_of_3dhp(tested):
     phases = [v.downsampled(2, p) for v in tested for p in range(2)]
     refinement = Refinement(SourceBones.measure(Oracle(phases, {}), phases), 0.0)
@@ -241,11 +254,20 @@ def test_refined_poses_of_3dhp(tested):
     assert errors[REFINED] < 0.8 * errors["P_Agg"]
 
 
+def test_a_test_sequence_without_two_valid_frames_in_a_row_has_no_velocity_error(tested):
+    """Not an error of zero."""
+    lone = [replace(v, valid=torch.arange(len(v)) % 2 > 0) for v in tested[:1]] + tested[1:]
+    result = evaluate_3dhp(Oracle(tested, {("TS1", "TS1"): 7.0}), lone, Sampling(1, 1), "estimated")
+    without, usual = result.scores.errors["J_Agg"]["mpjve_mm"]
+    assert math.isnan(without) and result.scores.summary("J_Agg", "mpjve_mm")["overall"] == usual
+    assert result.scores.errors["J_Agg"]["mpjpe_mm"][0] == pytest.approx(7, rel=1e-3)
+
+
 def test_a_video_of_one_frame_has_a_score():
     one = [video(1, 0)]
     scores = evaluate(Oracle(one, {("S5", "Walking"): 7.0}), one, Sampling(1, 1), "estimated")
     assert scores.summary("J_Agg", "mpjpe_mm")["overall"] == pytest.approx(7, rel=1e-3)
-    assert scores.summary("J_Agg", "mpjve_mm")["overall"] == 0
+    assert math.isnan(scores.summary("J_Agg", "mpjve_mm")["overall"])  # which a frame by itself has not
 
 
 def test_summary_of_given_numbers():

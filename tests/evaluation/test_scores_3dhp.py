@@ -7,8 +7,18 @@ import pytest
 import torch
 
 from common.errors import InputError
-from common.evaluation.scores_3dhp import ACTIVITIES, GROUPS, format_3dhp, official_errors, official_pose, score_3dhp
+from common.evaluation.protocol import METRICS, Scores
+from common.evaluation.scores_3dhp import (
+    ACTIVITIES,
+    GROUPS,
+    compare_3dhp,
+    format_3dhp,
+    official_errors,
+    official_pose,
+    score_3dhp,
+)
 from common.geometry.skeleton import H36M_17, MPI_3DHP_17, convert
+from common.run.report import metrics_record, tables_3dhp
 
 JOINTS = len(MPI_3DHP_17.joints)
 
@@ -71,6 +81,17 @@ def test_two_averages_differ_as_their_names_say():
     assert scores["all_frames"]["mpjpe"]["Average"] == 100
     assert scores["mean_of_sequences"]["auc"]["Total"] == pytest.approx(100 * (28 + 8) / 2 / 31)
     assert scores["all_frames"]["auc"]["Total"] == pytest.approx(100 * (28 + 9 * 8) / 10 / 31)
+
+
+def test_the_report_of_a_run_says_of_how_many_sequences():
+    errors = {"TS5": random_errors(8, 5), "TS6": random_errors(9, 6)}
+    means = {metric: [float(x.mean()) for x in errors.values()] for metric in METRICS}
+    rows = {"source_only": Scores([(name, name) for name in errors], [8, 9], {"J_Agg": means}, [[1.0], [2.0]])}
+    record = metrics_record(rows, {})
+    record["rows"]["source_only"]["official_3dhp"] = {"J_Agg": score_3dhp(errors, None)}
+    text = tables_3dhp(record, "source_only")
+    assert text.count("mean of 2 of the six sequences") == 4 and "mean of the six" not in text
+    assert json.loads(json.dumps(record))["rows"]["source_only"]["official_3dhp"]["J_Agg"]["sequences_of_six"] == 2
 
 
 def test_all_frames_is_the_frame_weighted_mean_of_sequences_and_of_activities():
@@ -139,7 +160,26 @@ def test_text_names_both_averages_and_holds_the_numbers():
             f"{row['mpjpe']['Average']:.2f}", f"{row['pck']['Total']:.2f}", f"{row['auc']['Total']:.2f}",
         )  # fmt: skip
     assert lines[1 + lines.index(next(x for x in lines if x.startswith("Standing")))].split()[2:] == ["-"] * 9
-    assert "mean of the 1 sequences" in format_3dhp(score_3dhp({"TS1": errors["TS1"]}, None))
+
+
+def test_text_and_record_say_of_how_many_sequences():
+    """Columns stay columns, and whoever reads the mean sees that it is not the usual one."""
+    errors = {f"TS{i}": random_errors(3 + i, i) for i in range(1, 7)}
+    some = {name: errors[name] for name in ("TS5", "TS6")}
+    scores = {"whole": score_3dhp(errors, None), "part": score_3dhp(some, None)}
+    assert [found["sequences_of_six"] for found in scores.values()] == [6, 2]
+    text = format_3dhp(scores["part"])
+    assert text.count("mean of 2 of the six sequences ") == 3 and "mean of the six" not in text
+    blocks = [block.splitlines() for block in text.split("\n\n")[:3]]
+    assert all(len(set(map(len, lines))) == 1 for lines in blocks)
+    side_by_side = compare_3dhp({"source only, J-Agg": scores["part"], "adapted": scores["part"]})
+    head, names, *rows = side_by_side.splitlines()
+    assert "mean of 2 of the six sequences" in head
+    assert len({len(line) for line in (head, names, *rows)}) == 1 and len(rows) == 2
+    row = scores["part"]["mean_of_sequences"]
+    wanted = [f"{x:.2f}" for x in (row["mpjpe"]["Average"], row["pck"]["Total"], row["auc"]["Total"])]
+    assert rows[1].split()[1:4] == wanted
+    assert "mean of the six sequences" in compare_3dhp({"adapted": scores["whole"]})
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,9 @@ from common.errors import InputError
 from common.geometry.skeleton import H36M_32
 from common.mocap.asf_amc import METRES_PER_UNIT, ROOT, read_amc, read_asf, rotation
 from common.mocap.capture_space import MARGIN_PX, CaptureSpace
-from common.mocap.convert import prepare_subject
+from common.mocap.convert import place_takes, read_person
 from common.mocap.kinematics import Motion, bone_ends, move, resample
+from common.mocap.people import Person
 
 SCRIPT = Path(__file__).resolve().parents[2] / "data" / "prepare_mocap.py"
 
@@ -223,7 +224,8 @@ def test_script_writes_files_that_load(folder, tmp_path):
 
 
 def test_people_stand_on_the_floor_in_view_with_left_and_right_as_they_are(folder, tmp_path):
-    (clip,) = prepare_subject(folder / "07/07.asf", [folder / "07/07_01.amc"], "S7", 120).values()
+    takes = read_person(Person("07", folder / "07/07.asf", [folder / "07/07_01.amc"]), 120).takes
+    (clip,) = place_takes(takes, CaptureSpace(h36m_cameras("S7")))[0].values()
     joint = {name: clip[:, H36M_32.index(name)] for name in H36M_32.joints}
     assert abs(np.stack([joint[name][:, 2] for name in ("LToeBase", "RToeBase", "LToeSite", "RToeSite")]).min()) < 0.01
     assert (joint["Head"][:, 2] > 1.3).all()
@@ -356,10 +358,10 @@ def test_broken_files_are_one_clear_line(folder, tmp_path, monkeypatch, case):
 @pytest.mark.parametrize(
     ("subjects", "expected"),
     [
-        ("07", "expected NAME=SUBJECT pairs"),
-        ("09=S1", "no skeleton '09'; found 07, 08"),
-        ("07=S2", "'S2' is no Human3.6M subject"),
+        ("07=", "expected names such as 02,05 or pairs"),
+        ("09=S1", "nobody is named '09'; found 07, 08"),
         ("07=S1,08=S1", "second time"),
+        ("07,08=07", "second time"),
     ],
 )
 def test_wrong_subjects_are_one_clear_line(folder, tmp_path, monkeypatch, subjects, expected):

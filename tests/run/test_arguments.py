@@ -25,7 +25,8 @@ from common.run.arguments import h36m_parser, mpi_3dhp_parser, parse
         ("-ste S9", "subjects_test", ["S9"]), ("-a Walking,Sitting", "actions", ["Walking", "Sitting"]),
         ("-a *", "actions", ["*"]), ("-k gt", "keypoints", "gt"), ("-c out", "checkpoint", Path("out")),
         ("-l events", "log", Path("events")), ("-no-da", "no_data_augmentation", True), ("--seed 3", "seed", 3),
-        ("--downsample 5", "downsample", 5), ("--root gt", "root", "gt"), ("--p2", "p2", True),
+        ("--downsample 5", "downsample", 5), ("--rate 12.5", "rate", 12.5),
+        ("--fps 30", "fps", 30.0), ("--csv", "csv", True), ("--root gt", "root", "gt"), ("--p2", "p2", True),
         ("--by-subject", "by_subject", True), ("--source-checkpoint a.bin", "source_checkpoint", Path("a.bin")),
         ("--viz-limit -1", "viz_limit", -1), ("--lora", "lora", True), ("--no-virtual-camera", "virtual_camera", False),
         ("--teacher-start 0.25", "teacher_start", 0.25), ("--teacher-start 0", "teacher_start", 0.0),
@@ -38,7 +39,7 @@ def test_spellings(flags, name, value):
     assert getattr(found, name) == value
     default = vars(arguments())
     others = {key for key, other in vars(found).items() if other != default[key]}
-    follows = {"subjects_unlabeled", "subjects_test"} if "-s" in flags else set()
+    follows = {"subjects_unlabeled"} if "-s" in flags else set()
     assert others <= {name} | follows
 
 
@@ -46,7 +47,8 @@ def test_papers_settings_are_the_defaults():
     args = arguments()
     assert (args.channels, args.depth, args.number_of_frames, args.timestep, args.scale) == (512, 8, 243, 1000, 1.0)
     assert (args.epochs, args.learning_rate, args.lr_decay, args.rank, args.ema_decay) == (40, 1e-4, 0.993, 4, 0.999)
-    assert args.subjects_train == ["S1"] and args.subjects_unlabeled == args.subjects_test == ["S5", "S6", "S7", "S8"]
+    assert args.subjects_train == ["S1"] and args.subjects_unlabeled == ["S5", "S6", "S7", "S8"]
+    assert args.rate is None and args.fps == 50  # the source's, and Human3.6M's
     assert args.root == "estimated" and args.select == "last" and args.resume is None and not args.sample
 
 
@@ -62,8 +64,8 @@ def test_a_regressor_draws_once():
     assert arguments("--sample", sample_defaults={"deterministic": True}).num_proposals == 1
 
 
-def test_reported_subjects_follow_the_target():
-    assert arguments("-sun", "S9").subjects_test == ["S9"]
+def test_reported_subjects_are_left_to_the_data_unless_given():
+    assert arguments("-sun", "S9").subjects_test is None
     assert arguments("-sun", "S9", "-ste", "S1,S9").subjects_test == ["S1", "S9"]
 
 
@@ -110,6 +112,9 @@ BAD = [
     ("--yaw -1", "found -1"), ("--yaw nan", "--yaw"), ("--teacher-start 1", "--teacher-start: expected a number from"),
     ("--teacher-start -0.1", "--teacher-start"), ("--teacher-start nan", "--teacher-start"),
     ("--refine both", "--refine"), ("--no-lora", "--no-lora"),
+    ("--rate 0", "--rate: expected frames a second up to 1000, found 0"), ("--rate -5", "--rate"),
+    ("--rate nan", "--rate"), ("--rate inf", "--rate"), ("--rate fast", "--rate"), ("--rate 1001", "found 1001"),
+    ("--fps 0", "--fps: expected frames a second"), ("--fps -1", "--fps"), ("--fps nan", "--fps"), ("--fps x", "--fps"),
 ]  # fmt: skip
 
 

@@ -1,10 +1,11 @@
 """The lifters a run is given: finding them, what they decide, and what they carry."""
 
+from argparse import Namespace
 from pathlib import Path
 
 import pytest
 import torch
-from scripts import arguments
+from scripts import arguments as flags_of
 
 from common.errors import InputError
 from common.geometry.skeleton import H36M_17, MPI_3DHP_17, convert
@@ -14,9 +15,23 @@ from common.model.mixste import MixSTE
 from common.reprojection.bones import SourceBones
 from common.reprojection.keypoint_noise import KeypointNoise
 from common.reprojection.refinement import Refinement
-from common.run.models import find_checkpoint, given_models, load_matching_lifter, refinement_of, stored_refinement
+from common.run.models import (
+    find_checkpoint,
+    given_models,
+    load_matching_lifter,
+    refinement_of,
+    stored_refinement,
+    trained_rate,
+)
 
 CPU = torch.device("cpu")
+
+
+def arguments(*flags: object) -> Namespace:
+    """The flags of a run whose source videos have 50 frames a second, as the script completes them."""
+    args = flags_of(*flags)
+    args.rate = args.rate or 50 / args.downsample
+    return args
 
 
 def small_lifter() -> Lifter:
@@ -71,10 +86,22 @@ def test_a_lifter_of_other_joints_is_refused(tmp_path):
 
 
 def test_a_lifter_of_another_frame_rate_is_refused(tmp_path):
-    save_checkpoint(tmp_path / "a.bin", small_lifter(), 1, 0.1, {"arguments": {"downsample": 5}})
-    with pytest.raises(InputError, match="add --downsample 5"):
-        load_matching_lifter(tmp_path / "a.bin", arguments(), CPU, "h36m")
-    load_matching_lifter(tmp_path / "a.bin", arguments("--downsample", 5), CPU, "h36m")
+    path = tmp_path / "a.bin"
+    # Before there was --rate, checkpoints told --downsample of 50 frames a second.
+    for trained in ({"downsample": 5}, {"downsample": 1, "rate": 10.0}, {"downsample": 10, "rate": 10}):
+        save_checkpoint(path, small_lifter(), 1, 0.1, {"arguments": trained})
+        for other in ((), ("--downsample", 2), ("--rate", 9.5), ("--rate", 10.5)):
+            with pytest.raises(InputError, match="was trained at 10 frames a second, this run has .*add --rate 10$"):
+                load_matching_lifter(path, arguments(*other), CPU, "h36m")
+        for same in (("--downsample", 5), ("--rate", 10), ("--rate", 10.1)):
+            load_matching_lifter(path, arguments(*same), CPU, "h36m")
+
+
+def test_a_lifter_that_does_not_say_its_frame_rate_is_taken(tmp_path):
+    for about in ({}, {"arguments": {}}):
+        save_checkpoint(tmp_path / "a.bin", small_lifter(), 1, 0.1, about)
+        load_matching_lifter(tmp_path / "a.bin", arguments("--rate", 12), CPU, "h36m")
+    assert trained_rate({}, 12.0) == 12 and trained_rate({"rate": None, "downsample": 2}, 12.0) == 25
 
 
 def test_the_joint_order_of_a_foreign_checkpoint_must_be_said_where_it_is_not_known(tmp_path, capsys):

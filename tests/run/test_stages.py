@@ -236,14 +236,14 @@ def test_sizes_of_a_given_model_can_be_resumed_without_naming_them(tmp_path):
     # load_matching_lifter puts the file's sizes into the arguments: what is stored and compared must be these.
     save_checkpoint(tmp_path / "source.bin", small_lifter(), 1, 0.1, {})
     flags = "-c", tmp_path / "out", "--source-checkpoint", tmp_path / "source.bin"
-    args = arguments(*flags)
+    args = arguments(*flags, "--rate", 50)
     load_matching_lifter(args.source_checkpoint, args, torch.device("cpu"), "h36m")
     assert (args.channels, args.depth, args.number_of_frames, args.timestep) == (16, 1, 3, 20)
     stage, _ = stage_of("adapted", args)
     next(stage.epochs())
     stage.record({}, 1)
     stage.save({"arguments": arguments_dict(args)})
-    again = arguments(*flags, "--resume")
+    again = arguments(*flags, "--rate", 50, "--resume")
     load_matching_lifter(again.source_checkpoint, again, torch.device("cpu"), "h36m")
     assert resumed("adapted", again)[0] == 1
 

@@ -13,7 +13,7 @@ from scripts import assert_same_weights, metrics, mpjpe, run_here, run_script, s
 
 import h36m_transfer
 from common.datasets.cameras_h36m import h36m_cameras
-from common.datasets.h36m import load_h36m
+from common.datasets.h36m import H36MFiles, load_h36m
 from common.datasets.video import Dataset
 from common.errors import InputError
 from common.model.checkpoint import load_lifter
@@ -84,9 +84,10 @@ def test_saved_predictions_are_those_that_were_scored(straight, sample_dir):
         for v in (v.downsampled(10) for v in data.videos):
             name = f"{v.subject}/{v.action}/{v.camera}"
             pose, expected = (stored[f"{name}/{kind}"] for kind in ("pose", "expected_error"))
+            assert float(stored[f"{name}/fps"]) == 5
             assert expected.shape == pose.shape[:2] == v.pose.shape[:2] and (expected >= 0).all()
             errors.setdefault(v.action.split()[0], []).append(np.linalg.norm(pose - v.pose.numpy(), axis=-1).mean(-1))
-        assert len(stored.files) == 2 * len(data.videos)
+        assert len([name for name in stored.files if name.endswith("/pose")]) == len(data.videos)
     found = metrics(folder / "checkpoint")["rows"]["adapted"]["Refined"]["mpjpe_mm"]["by_action"]
     assert found == pytest.approx({name: 1000 * np.concatenate(e).mean() for name, e in errors.items()}, abs=1e-2)
 
@@ -230,8 +231,10 @@ def test_a_second_network(sample_dir, tmp_path):
 def test_no_leak(sample_dir, tmp_path, monkeypatch):
     """Random numbers in place of all target 3D change no weight of the adapted model, every part switched on."""
 
-    def load_with_ruined_labels(*args: object) -> Dataset:
-        data = load_h36m(*args)
+    labelled = H36MFiles.labelled
+
+    def with_ruined_labels(*args: object) -> Dataset:
+        data = labelled(*args)
         generator = torch.Generator().manual_seed(5)
 
         def noise(like: torch.Tensor) -> torch.Tensor:
@@ -246,7 +249,7 @@ def test_no_leak(sample_dir, tmp_path, monkeypatch):
     flags = ["--data-dir", sample_dir, "--nolog", *TINY, *SPLIT, "-e", 2, *EVERYTHING]
     true, ruined = tmp_path / "true", tmp_path / "ruined"
     run_here(h36m_transfer, *flags, "-c", true, "--source-epochs", 1)
-    monkeypatch.setattr(h36m_transfer, "load_h36m", load_with_ruined_labels)
+    monkeypatch.setattr(H36MFiles, "labelled", with_ruined_labels)
     source = true / "source_latest_epoch.bin"
     run_here(h36m_transfer, *flags, "-c", ruined, "--source-checkpoint", source)
     assert load_lifter(ruined / "best_epoch.bin").virtual_camera
