@@ -91,6 +91,7 @@ def main() -> None:
     }
     sampling = Sampling(args.num_proposals, args.sampling_timesteps, seed=args.seed)
     noise = KeypointNoise.measure(source, target)
+    score = epoch_score(args, target, reported)
     histories: dict[str, list[Record]] = {}
 
     if args.evaluate:
@@ -105,7 +106,6 @@ def main() -> None:
                 )
             # Adaptation, from the target's 2D.
             if not args.source_only:
-                score = epoch_score(args, target, reported)
                 models["adapted"], histories["adapted"] = adapt(
                     models["source_only"], source, target, noise, score, args, about, device, log
                 )

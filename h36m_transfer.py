@@ -67,7 +67,7 @@ def main() -> None:
     source_data = fit_to_rate(source_data, args.rate, "source")
     # What adaptation is given: 2D and cameras. Labels, where there are any, go to the evaluation and to the oracle.
     target_data = fit_to_rate(files.unlabelled(args.subjects_unlabeled, args.actions), args.rate, "target")
-    tested = args.subjects_test or [name for name in args.subjects_unlabeled if files.has_labels(name)]
+    tested = args.subjects_test or [name for name in args.subjects_unlabeled if files.has_labels(name, args.actions)]
     test_data = fit_to_rate(files.labelled(tested, args.actions), args.rate, "test")
     oracle_subjects = args.subjects_unlabeled if args.supervised_target else []
     oracle_data = fit_to_rate(files.labelled(oracle_subjects, args.actions), args.rate, "oracle")
@@ -88,6 +88,7 @@ def main() -> None:
     }
     sampling = Sampling(args.num_proposals, args.sampling_timesteps, seed=args.seed)
     noise = KeypointNoise.measure(source, target)
+    score = epoch_score(args, target, reported)
     histories: dict[str, list[Record]] = {}
 
     if args.evaluate:
@@ -102,7 +103,6 @@ def main() -> None:
                 )
             # Adaptation, from the target's 2D.
             if not args.source_only:
-                score = epoch_score(args, target, reported)
                 models["adapted"], histories["adapted"] = adapt(
                     models["source_only"], source, target, noise, score, args, about, device, log
                 )

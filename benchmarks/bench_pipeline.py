@@ -40,7 +40,8 @@ if __package__ in (None, ""):  # run as a script: Python looks in benchmarks/ on
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common.datasets.clips import Clips
-from common.datasets.h36m import load_h36m, project_h36m, write_h36m
+from common.datasets.h36m import load_h36m
+from common.datasets.h36m_writing import project_h36m, write_h36m
 from common.datasets.windows import split, stitch
 from common.errors import InputError, run_script
 from common.evaluation.protocol import evaluate

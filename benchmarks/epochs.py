@@ -26,6 +26,7 @@ from common.errors import InputError, run_script
 from common.evaluation.protocol import evaluate
 from common.model.checkpoint import load_lifter
 from common.model.inference import Sampling
+from common.run.models import trained_rate
 from common.run.report import write_json
 
 VIDEOS = 32  # evenly spread, as the scripts look at
@@ -77,7 +78,7 @@ def scored(run: Path) -> list[dict[str, float]]:
         )
     asked = Namespace(**record["arguments"])
     data = load_h36m(Path(asked.data_dir), asked.keypoints, asked.subjects_unlabeled, asked.actions)
-    videos = [v.downsampled(asked.downsample) for v in data.of(asked.subjects_unlabeled)]
+    videos = [v.at_rate(trained_rate(record["arguments"], v.fps)) for v in data.of(asked.subjects_unlabeled)]
     videos = videos[:: max(len(videos) // VIDEOS, 1)]
     sampling = Sampling(max(asked.num_proposals, 2), 1, seed=asked.seed)
     table = []

@@ -29,7 +29,7 @@ from common.geometry.skeleton import H36M_17
 from common.model.checkpoint import load_lifter
 from common.model.inference import Sampling
 from common.reprojection.lifting import lift_videos
-from common.run.models import stored_refinement
+from common.run.models import stored_refinement, trained_rate
 from common.run.stages import BEST_FILE
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -51,7 +51,7 @@ def main() -> None:
     subjects = asked.subjects_train + asked.subjects_test
     data = load_h36m(Path(asked.data_dir), asked.keypoints, subjects, asked.actions)
     source, target = (
-        [v.downsampled(asked.downsample) for v in data.of(names)]
+        [v.at_rate(trained_rate(record["arguments"], v.fps)) for v in data.of(names)]
         for names in (asked.subjects_train, asked.subjects_test)
     )
     lifter = load_lifter(args.run / BEST_FILE).eval()

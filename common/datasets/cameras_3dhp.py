@@ -5,7 +5,7 @@ And the frame rates of the training recordings.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ TRAIN_SIZE = 2048  # pixels, width and height of the training videos
 RECORDINGS = tuple(f"S{subject} Seq{sequence}" for subject in range(1, 9) for sequence in (1, 2))  # for training
 _FIFTY_FPS = ("S1 Seq2", "S3 Seq1", "S3 Seq2", "S5 Seq1", "S5 Seq2")
 LARGEST_MISFIT = 20.0  # pixels between 2D and projected 3D that lens distortion and rounding can explain
+LARGEST_OFFSET = 0.25  # of the image, along either side, that an estimated principal point may lie from the middle
 
 
 def frame_rate(recording: str) -> float:
@@ -80,35 +81,49 @@ class TrainingCameras:
         elif self.choice != "estimate":
             self._given = parse_intrinsics(self.choice)
 
-    def camera(
-        self, recording: str, name: str, points: np.ndarray | None, pixels: np.ndarray, seen: np.ndarray | None = None
-    ) -> Camera:
-        """The camera of one video.
-
-        Args:
-            recording: such as "S1 Seq1". name: the camera's id.
-            points: (F, J, 3) in camera space, any unit; None where there is no 3D. pixels: (F, J, 2). seen: (F, J)
-                bool, the joints to go by; all when left out. Only "estimate" looks at these three.
+    def camera(self, recording: str, name: str) -> Camera:
+        """The camera of one video, by a recording such as "S1 Seq1" and the camera's id.
 
         Raises:
-            InputError: the file does not hold this camera or holds nonsense, or the fit fails.
+            InputError: the file does not hold this camera or holds nonsense.
         """
-        where = f"{self.path}: {recording}, camera {name}"
         if self.choice == "file":
+            where = f"{self.path}: {recording}, camera {name}"
             return _stored_camera(self._stored.get(recording, self._stored), name, where)
-        if self.choice == "estimate":
-            if points is None:
-                raise InputError(
-                    f"{where}: it has no data_3d, to which --target-intrinsics estimate fits the camera; give "
-                    "FX,FY,CX,CY in pixels"
-                )
-            if seen is not None:
-                points, pixels = points[seen][:, None], pixels[seen][:, None]  # as many frames of one joint
-            intrinsics, misfit = fit_intrinsics(points, pixels, where)
-            self.misfits.append(misfit)
-        else:
-            intrinsics = self._given
-        return Camera(TRAIN_SIZE, TRAIN_SIZE, intrinsics[:2], intrinsics[2:], name=name)
+        if self.choice == "estimate":  # until `fitted`
+            return Camera(TRAIN_SIZE, TRAIN_SIZE, TRAIN_SIZE, (TRAIN_SIZE / 2, TRAIN_SIZE / 2), name=name)
+        return Camera(TRAIN_SIZE, TRAIN_SIZE, self._given[:2], self._given[2:], name=name)
+
+    def fitted(
+        self, camera: Camera, points: np.ndarray | None, pixels: np.ndarray, seen: np.ndarray | None, where: str
+    ) -> Camera:
+        """The camera as it is, but with "estimate" fitted to its video.
+
+        Args:
+            points: (F, J, 3) in camera space, any unit, of numbers that can be; None where there is no 3D. pixels:
+                (F, J, 2). seen: (F, J) bool, the joints to go by; None for all. where: the video, named in the error.
+
+        Raises:
+            InputError: there is no 3D, or 2D and 3D do not belong together.
+        """
+        if self.choice != "estimate":
+            return camera
+        if points is None:
+            raise InputError(
+                f"{where}: it has no data_3d, to which --target-intrinsics estimate fits the camera; give "
+                "FX,FY,CX,CY in pixels"
+            )
+        if seen is not None:
+            points, pixels = points[seen][:, None], pixels[seen][:, None]  # as many frames of one joint
+        (fx, fy, cx, cy), misfit = fit_intrinsics(points, pixels, where)
+        if max(abs(cx / camera.width - 0.5), abs(cy / camera.height - 0.5)) > LARGEST_OFFSET:
+            raise InputError(
+                f"{where}: the estimated principal point is ({cx:.0f}, {cy:.0f}), expected it within "
+                f"{LARGEST_OFFSET * camera.width:.0f} px of the middle of {camera.width} x {camera.height}; 2D and 3D "
+                "do not belong together, or give FX,FY,CX,CY in pixels"
+            )
+        self.misfits.append(misfit)
+        return replace(camera, focal=(fx, fy), centre=(cx, cy))
 
     def summary(self) -> str:
         """One line that says which intrinsics were used."""

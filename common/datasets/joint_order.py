@@ -87,14 +87,15 @@ def check_numbers(
     if len(frames) == 0:
         return [f"{where}: no frame is valid, expected some; leave out this video"]
     judged = points if valid is None else points[frames]
-    return _check_points(judged, frames, where) + _check_pixels(pixels, camera, where, seen)
+    return check_points(judged, frames, where) + check_pixels(pixels, camera, where, seen)
 
 
 def _frames(bad: np.ndarray, frames: np.ndarray) -> str:
     return f"{bad.sum()} of {len(bad)} frames, the first is frame {frames[bad.argmax()]}"
 
 
-def _check_points(points: np.ndarray, frames: np.ndarray, where: str) -> list[str]:
+def check_points(points: np.ndarray, frames: np.ndarray, where: str) -> list[str]:
+    """What is wrong with points (F, J, 3), camera axes, metres, of the frames numbered `frames` (F,)."""
     if not (points.max() < LARGEST_NUMBER and points.min() > -LARGEST_NUMBER):  # NaN is neither
         bad = np.logical_not((np.abs(points) < LARGEST_NUMBER).all((1, 2)))
         found = f"NaN, infinity or absurd numbers in {_frames(bad, frames)}"
@@ -126,7 +127,8 @@ def _check_points(points: np.ndarray, frames: np.ndarray, where: str) -> list[st
     return lines
 
 
-def _check_pixels(pixels: np.ndarray, camera: Camera, where: str, seen: np.ndarray | None) -> list[str]:
+def check_pixels(pixels: np.ndarray, camera: Camera, where: str, seen: np.ndarray | None) -> list[str]:
+    """What is wrong with keypoints (F, J, 2), pixels; `seen` is (F, J) bool."""
     size = np.array([camera.width, camera.height])
     images = f"expected pixels of {camera.width} x {camera.height}"
     ends = [(pixels[..., axis].min(), pixels[..., axis].max()) for axis in (0, 1)]

@@ -25,19 +25,25 @@ class Keypoints:
         pixels: (F, J, 2) float64, finite everywhere.
         confidence: (F, J) float64 from 0 to 1; None where no file says it and no joint is missing.
         missing: how many joints, over all frames, were not seen. filled: how many of them in gaps that were filled.
+        total: how many joints there are over all frames.
     """
 
     pixels: np.ndarray
     confidence: np.ndarray | None
     missing: int = 0
     filled: int = 0
+    total: int = 0
+
+    @property
+    def share(self) -> float:
+        """Of the joints, how many were missing."""
+        return self.missing / self.total
 
     def note(self) -> str:
         """What was missing, for the user; empty where nothing was."""
         if not self.missing:
             return ""
-        total = self.pixels.shape[0] * self.pixels.shape[1]
-        return f"{self.missing / total:.1%} of the joints missing, {self.filled / self.missing:.0%} of these filled in"
+        return f"{self.share:.1%} of the joints missing, {self.filled / self.missing:.0%} of these filled in"
 
 
 def read_keypoints(values: object, joints: int, fps: float, where: str) -> Keypoints:
@@ -57,6 +63,10 @@ def read_keypoints(values: object, joints: int, fps: float, where: str) -> Keypo
         raise InputError(f"{where}: expected numbers of shape (frames, {joints}, 2 or 3), found {describe(values)}")
     pixels = array[..., :2].astype(np.float64)
     confidence = array[..., 2].astype(np.float64) if array.shape[2] == 3 else None
+    plain, sees_all = array[..., :2], confidence is None or bool(confidence.min() > 0)
+    bounded = np.abs((plain.min(), plain.max())).max() <= LARGEST_PIXELS  # NaN is not
+    if sees_all and bounded and not (plain == 0).any() and not (plain == -1).any():  # as nearly always
+        return Keypoints(pixels, None if confidence is None else confidence.clip(0, 1))
     seen = np.isfinite(pixels).all(-1) & ~((pixels == 0).all(-1) | (pixels == -1).all(-1))
     if confidence is not None:
         seen &= np.nan_to_num(confidence) > 0
@@ -79,7 +89,7 @@ def read_keypoints(values: object, joints: int, fps: float, where: str) -> Keypo
     if never.any():  # where the rest of the person is
         weights = sure[:, ~never, None] + 1e-6  # (F, J, 1)
         pixels[:, never] = (weights * pixels[:, ~never]).sum(1, keepdims=True) / weights.sum(1, keepdims=True)
-    return Keypoints(pixels, sure, int((~seen).sum()), filled)
+    return Keypoints(pixels, sure, int((~seen).sum()), filled, seen.size)
 
 
 def _fill(path: np.ndarray, sure: np.ndarray, seen: np.ndarray, longest: int) -> int:

@@ -12,22 +12,21 @@ import torch
 
 from ..errors import InputError
 from ..files import sha256
-from ..geometry.camera import Camera, project
-from ..geometry.skeleton import H36M_17, MPI_3DHP_17, convert
-from .cameras_3dhp import LARGEST_MISFIT, TEST_SEQUENCES, TrainingCameras, test_cameras
-from .joint_order import check_joint_order
+from ..geometry.camera import Camera
+from ..geometry.skeleton import MPI_3DHP_17
+from .cameras_3dhp import TEST_SEQUENCES, TrainingCameras, test_cameras
 from .keypoints import Keypoints
 from .mpi_3dhp_files import (
     FRAME_RATE,
-    check_3d,
     check_flags,
     check_frames,
-    check_pixels,
+    check_video,
     find_file,
     rate_note,
     read_2d,
     read_3d,
     read_flags,
+    seen_joints,
     split_name,
     test_rate,
     training_videos,
@@ -35,6 +34,7 @@ from .mpi_3dhp_files import (
 )
 from .npz import read_label, read_object
 from .open_layout import Rates
+from .plausibility import check_videos
 from .video import Dataset, LabelledVideo, Video
 
 TRAIN_FILE, TEST_FILE = "data_train_3dhp_ori.npz", "data_test_3dhp_ori.npz"
@@ -75,7 +75,7 @@ def load_3dhp_train(data_dir: Path, intrinsics: str = "file") -> Dataset[Labelle
 def load_3dhp_videos(data_dir: Path, intrinsics: str = "file") -> Dataset[Video]:
     """The same videos without labels, to adapt to; recordings without `data_3d` are good, too.
 
-    Where there is 3D, it is held against the 2D, for a note that the two do not belong together, and forgotten; with
+    Where there is 3D, it is held against the 2D, for notes where the two do not belong together, and forgotten; with
     "estimate", cameras are fitted to it.
     """
     return _load_train(data_dir, intrinsics, labelled=False)
@@ -85,42 +85,52 @@ def _load_train(data_dir: Path, intrinsics: str, labelled: bool) -> Dataset[Vide
     path = find_file(data_dir, TRAIN_FILE)
     provenance, synthetic = read_label(path, UNLABELLED)
     data = read_object(path, "data")
-    cameras, doubts = TrainingCameras(intrinsics, path), _Doubts(path)
+    cameras, missing = TrainingCameras(intrinsics, path), _Missing()
     train: list[Video] = []
+    unusable: list[str] = []
     for recording, camera_name, fps, entry in training_videos(data, path):
         name = f"{recording}, camera {camera_name}"
         where = f"{path}: {name}"
-        needed = labelled or intrinsics == "estimate" and isinstance(entry, dict) and "data_3d" in entry
-        points = _labels(entry, where) if needed else None
-        keypoints = read_2d(entry, fps, where)
-        if points is not None:
-            check_frames(keypoints, points, where)
+        keypoints, camera = read_2d(entry, fps, where), cameras.camera(recording, camera_name)
+        has_labels = isinstance(entry, dict) and "data_3d" in entry
+        points = None
+        if labelled or has_labels and intrinsics == "estimate":
+            points = _labels(entry, keypoints, camera, where)
         else:
-            points = _labels_if_good(entry, len(keypoints.pixels), where)
-        seen = None if keypoints.confidence is None else keypoints.confidence > 0
-        camera = cameras.camera(recording, camera_name, points, keypoints.pixels, seen)
-        check_pixels(keypoints.pixels, camera, where)
+            check_video(None, keypoints, camera, where)
+            try:
+                points = _labels(entry, keypoints, camera, name) if has_labels else None
+            except InputError as error:
+                unusable.append(str(error))
+        camera = cameras.fitted(camera, points, keypoints.pixels, seen_joints(keypoints), where)
         both = (*split_name(recording), camera)
-        video = _video(*both, keypoints, fps) if points is None else _labelled(*both, points, keypoints, fps)
-        doubts.look_at(video, keypoints, name)
-        train.append(video if labelled else video.unlabelled())
-    notes = [cameras.summary(), *rate_note(data, path), *doubts.notes()]
-    return Dataset(train, provenance, synthetic, {path.name: sha256(path)}, notes)
+        train.append(_video(*both, keypoints, fps) if points is None else _labelled(*both, points, keypoints, fps))
+        missing.look_at(keypoints, name)
+    known = [video for video in train if isinstance(video, LabelledVideo)]
+    found = check_videos(known, str(path), exact=intrinsics == "file", order=MPI_3DHP_17)
+    wrong, doubts = (_with_intrinsics(lines, intrinsics) for lines in (found.contradictions, found.doubts))
+    if labelled and wrong:
+        raise InputError(wrong[0])
+    if unusable:
+        count = f"the 3D of {len(unusable)} of {len(train)} videos"
+        wrong.append(f"{path}: {count} is not held against the 2D, it cannot be used: {unusable[0]}")
+    notes = [cameras.summary(), *rate_note(data, path), *wrong, *doubts, *missing.notes(path, len(train))]
+    videos = train if labelled else [video.unlabelled() for video in train]
+    return Dataset(videos, provenance, synthetic, {path.name: sha256(path)}, notes)
 
 
-def _labels(entry: Any, where: str) -> np.ndarray:
+def _with_intrinsics(lines: list[str], intrinsics: str) -> list[str]:
+    """Lines about 2D and 3D, with what else may be wrong where the user gave the intrinsics."""
+    given = "" if intrinsics in ("file", "estimate") else ", or give the true --target-intrinsics"
+    return [f"{said}{given}" if "2D and 3D" in said else said for said in lines]
+
+
+def _labels(entry: Any, keypoints: Keypoints, camera: Camera, where: str) -> np.ndarray:
+    """(F, 17, 3) metres, checked together with the keypoints."""
     points = read_3d(entry, where, "without labels a recording can be adapted to, but nothing is trained on it")
-    check_3d(points, np.ones(len(points), dtype=bool), where)
+    check_frames(keypoints, points, where)
+    check_video(points, keypoints, camera, where)
     return points
-
-
-def _labels_if_good(entry: Any, frames: int, where: str) -> np.ndarray | None:
-    """The labels of `frames` frames where the file has such; None where they are of no use."""
-    try:
-        points = _labels(entry, where)
-    except InputError:
-        return None
-    return points if len(points) == frames else None
 
 
 def load_3dhp_test(data_dir: Path) -> Dataset[TestSequence]:
@@ -134,13 +144,13 @@ def load_3dhp_test(data_dir: Path) -> Dataset[TestSequence]:
     """
     path = find_file(data_dir, TEST_FILE)
     provenance, synthetic = read_label(path, UNLABELLED)
-    data, doubts, rates = read_object(path, "data"), _Doubts(path), Rates(path, FRAME_RATE)
-    found = list(data) if isinstance(data, dict) else []
-    cameras = {name: camera for name, camera in test_cameras().items() if name in found}
+    data, missing, rates = read_object(path, "data"), _Missing(), Rates(path, FRAME_RATE)
+    names = list(data) if isinstance(data, dict) else []
+    cameras = {name: camera for name, camera in test_cameras().items() if name in names}
     if not cameras:
         raise InputError(
             f"{path}: expected 'data' to hold some of {', '.join(TEST_SEQUENCES)}, found "
-            f"{', '.join(map(str, found)) or 'none'}; prepare the file from the official test sequences"
+            f"{', '.join(map(str, names)) or 'none'}; prepare the file from the official test sequences"
         )
     test: list[TestSequence] = []
     for name, camera in cameras.items():
@@ -150,12 +160,14 @@ def load_3dhp_test(data_dir: Path) -> Dataset[TestSequence]:
         check_frames(keypoints, points, where)
         valid, activity = _flags(entry, len(points), where)
         points[~valid & ~usable(points)] = 0
-        check_3d(points, valid, where)
-        check_pixels(keypoints.pixels, camera, where)
+        check_video(points, keypoints, camera, where, valid)
         video = _labelled(name, name, camera, points, keypoints, fps)
         test.append(TestSequence(**vars(video), valid=torch.from_numpy(valid), activity=activity))
-        doubts.look_at(test[-1], keypoints, name)
-    notes = doubts.notes()
+        missing.look_at(keypoints, name)
+    found = check_videos(test, str(path), exact=True, valid=[video.valid for video in test], order=MPI_3DHP_17)
+    if found.contradictions:
+        raise InputError(found.contradictions[0])
+    notes = [*found.doubts, *missing.notes(path, len(test))]
     if len(test) < len(TEST_SEQUENCES):
         notes.insert(0, f"{path}: {len(test)} of the six test sequences, {', '.join(cameras)}; scores are over these")
     return Dataset(test, provenance, synthetic, {path.name: sha256(path)}, notes)
@@ -195,48 +207,17 @@ def _tensor(confidence: np.ndarray | None) -> torch.Tensor | None:
 
 
 @dataclass
-class _Doubts:
-    """What does not stop the reading but the user should know, one line per kind and not per video."""
+class _Missing:
+    """Videos with missing joints: one line for all of them."""
 
-    path: Path
-    videos: int = 0
-    order: list[str] = field(default_factory=list)
-    misfit: list[str] = field(default_factory=list)
-    missing: list[tuple[float, str]] = field(default_factory=list)  # share of the joints
+    videos: list[tuple[float, str]] = field(default_factory=list)  # share of the joints, text
 
-    def look_at(self, video: Video, keypoints: Keypoints, where: str) -> None:
-        self.videos += 1
+    def look_at(self, keypoints: Keypoints, name: str) -> None:
         if keypoints.missing:
-            share = keypoints.missing / (keypoints.pixels.size / 2)
-            self.missing.append((share, f"{where}: {keypoints.note()}"))
-        if not isinstance(video, LabelledVideo):
-            return
-        valid = video.valid if isinstance(video, TestSequence) else slice(None)
-        pose, trajectory = video.pose[valid], video.trajectory[valid]
-        warning = check_joint_order(pose)
-        if warning:
-            as_read = convert(pose, H36M_17, MPI_3DHP_17)  # the file's joints, whatever they are
-            other = check_joint_order(as_read) is None
-            self.order.append(f"{where}: {warning}{f'; it looks like {H36M_17.name} order' if other else ''}")
-        projected = project(pose + trajectory[:, None], video.intrinsics)
-        distance = (projected - video.keypoints[valid]).norm(dim=-1)  # (F, 17)
-        if video.confidence is not None:
-            distance = distance[video.confidence[valid] > 0]
-        median = distance.median().item() * video.width / 2 if distance.numel() else 0.0
-        if median > LARGEST_MISFIT:
-            self.misfit.append(f"{where}: the 2D lies {median:.0f} px (median) from the projected 3D")
+            self.videos.append((keypoints.share, f"{name}: {keypoints.note()}"))
 
-    def notes(self) -> list[str]:
-        mends = (
-            (self.order, f"the file must have its joints in {MPI_3DHP_17.name} order, {MPI_3DHP_17.joints[0]} first"),
-            (self.misfit, "2D and 3D or the intrinsics do not belong together"),
-        )
-        lines = [
-            f"{self.path}: {found[0]} ({len(found)} of {self.videos} videos like this); {mend}"
-            for found, mend in mends
-            if found
-        ]
-        if self.missing:
-            count = f"{len(self.missing)} of {self.videos} videos have missing joints"
-            lines.append(f"{self.path}: {count}, most of all {max(self.missing)[1]}")
-        return lines
+    def notes(self, path: Path, total: int) -> list[str]:
+        if not self.videos:
+            return []
+        worst = max(self.videos)[1]
+        return [f"{path}: {len(self.videos)} of {total} videos have missing joints, most of all {worst}"]

@@ -4,6 +4,7 @@ Every function checks what it reads; what comes out is in Human3.6M-17 order, me
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,13 @@ from ..geometry.camera import Camera
 from ..geometry.skeleton import H36M_17, MPI_3DHP_17, convert
 from ..units import MILLIMETRES
 from .cameras_3dhp import RECORDINGS, frame_rate
+from .joint_order import LARGEST_NUMBER, check_numbers, check_pixels
 from .keypoints import Keypoints, read_keypoints
 from .npz import describe
 from .open_layout import HIGHEST_RATE, Rates
 
 FRAME_RATE = 50.0  # frames a second, where neither a file nor the data set's makers say it
 JOINTS = len(MPI_3DHP_17.joints)
-SMALLEST_PERSON, LARGEST_PERSON = 0.3, 4.0  # metres across, as the median over a video
-LARGEST_NUMBER = 1e9  # of any unit; float32 can still square it
-SMALLEST_PIXELS = 4  # keypoints all nearer to zero than this are not pixels
 LARGEST_CONFIDENCE = 20  # detectors' own reach 3 now and then; beyond it the third number is none
 
 
@@ -134,7 +133,7 @@ def _array(entry: Any, key: str, where: str, mend: str) -> np.ndarray:
 
 
 def read_3d(entry: Any, where: str, mend: str) -> np.ndarray:
-    """(F, 17, 3) float64 metres, Human3.6M-17, a copy; not yet checked, see `check_3d`. `mend` is for a lack of it."""
+    """(F, 17, 3) float64 metres, Human3.6M-17, a copy; `check_video` is yet to look at it. `mend`: for a lack."""
     stored = _array(entry, "data_3d", where, mend)
     points = stored[:, 0] if stored.ndim == 4 and stored.shape[1] == 1 else stored
     if points.ndim != 3 or points.shape[1:] != (JOINTS, 3) or len(points) == 0:
@@ -156,7 +155,7 @@ def read_2d(entry: Any, fps: float, where: str) -> Keypoints:
     confidence = found.confidence
     if confidence is not None:
         confidence = convert(confidence[..., None], MPI_3DHP_17, H36M_17)[..., 0]
-    return Keypoints(convert(found.pixels, MPI_3DHP_17, H36M_17), confidence, found.missing, found.filled)
+    return replace(found, pixels=convert(found.pixels, MPI_3DHP_17, H36M_17), confidence=confidence)
 
 
 def read_flags(entry: Any, keys: tuple[str, ...], frames: int, where: str) -> np.ndarray:
@@ -191,40 +190,25 @@ def usable(values: np.ndarray) -> np.ndarray:
     return (np.abs(values) < LARGEST_NUMBER).all((1, 2))  # False for NaN too
 
 
-def check_3d(points: np.ndarray, valid: np.ndarray, where: str) -> None:
-    """Of the valid frames: finite, of a person's size, in front of the camera."""
-    bad = valid & ~usable(points)
-    if bad.any():
-        raise InputError(
-            f"{where}: data_3d: {bad.sum()} of {len(bad)} frames hold NaN, infinity or absurd numbers, the first is "
-            f"frame {bad.argmax()}; fill or leave out these frames"
-        )
-    size = float(np.median(np.linalg.norm(np.ptp(points[valid], axis=1), axis=-1)))
-    if not SMALLEST_PERSON <= size <= LARGEST_PERSON:
-        hint = "; these look like metres, multiply by 1000" if size < 10 / MILLIMETRES else ""
-        raise InputError(
-            f"{where}: data_3d is {size * MILLIMETRES:.3g} across, expected a person in millimetres, "
-            f"{SMALLEST_PERSON * MILLIMETRES:.0f} to {LARGEST_PERSON * MILLIMETRES:.0f}{hint}"
-        )
-    behind = valid & np.any(points[..., 2] <= 0, axis=1)
-    if behind.any():
-        raise InputError(
-            f"{where}: data_3d has joints at or behind the camera in {behind.sum()} of {len(behind)} frames, the first "
-            f"is frame {behind.argmax()}; expected camera space, not relative to the pelvis; prepare it from annot3"
-        )
+def check_video(
+    points: np.ndarray | None, keypoints: Keypoints, camera: Camera, where: str, valid: np.ndarray | None = None
+) -> None:
+    """Refuse what no person before this camera can be, see `check_numbers`.
+
+    Args:
+        points: (F, 17, 3) metres; None looks at the keypoints alone. valid: (F,) bool, the frames that count.
+    """
+    pixels = keypoints.pixels  # missing joints stand between those seen, so all can be judged
+    if valid is not None:
+        pixels = np.where(valid[:, None, None], pixels, pixels[valid.argmax()])
+    if points is None:
+        wrong = check_pixels(pixels, camera, where, None)
+    else:
+        wrong = check_numbers(points, pixels, camera, where, valid)
+    if wrong:
+        raise InputError(f"{wrong[0]} (data_3d: annot3, camera space in millimetres; data_2d: annot2, pixels)")
 
 
-def check_pixels(pixels: np.ndarray, camera: Camera, where: str) -> None:
-    """Keypoints (F, 17, 2) must be pixels of the camera's image."""
-    if np.abs(pixels).max() < SMALLEST_PIXELS:
-        raise InputError(
-            f"{where}: all of data_2d is below {SMALLEST_PIXELS}, expected pixels; these look normalised, prepare it "
-            "from annot2"
-        )
-    size = np.array([camera.width, camera.height])
-    inside = ((pixels > -size / 2) & (pixels < size * 3 / 2)).all(-1).mean()
-    if inside < 0.5:
-        raise InputError(
-            f"{where}: {1 - inside:.0%} of data_2d lies far outside the image, expected pixels of "
-            f"{camera.width} x {camera.height}; prepare it from annot2 of the original videos"
-        )
+def seen_joints(keypoints: Keypoints) -> np.ndarray | None:
+    """(F, 17) bool, the joints that were seen; None where all were."""
+    return None if keypoints.confidence is None else keypoints.confidence > 0

@@ -16,7 +16,9 @@ import numpy as np
 from ..errors import InputError
 from ..geometry.skeleton import H36M_17, H36M_32
 from ..units import MILLIMETRES
-from .h36m import FILE_2D, FILE_3D, UNRELIABLE, project_h36m, write_h36m
+from .h36m import UNRELIABLE
+from .h36m_checks import FILE_2D, FILE_3D
+from .h36m_writing import project_h36m, write_h36m
 from .matlab import AGAIN, need, read_mat, whole
 from .npz import describe, read_object
 from .official_files import Recordings, find_folders, refuse_halves

@@ -165,9 +165,11 @@ def resolve(value: Any, where: str, done: dict[int, Any]) -> Any:
 
 def _object_array(array: _Array, where: str, done: dict[int, Any]) -> Any:
     """A 0-d object array is what it holds, a 1-d one of arrays and containers is a list, and so is one of dicts and
-    single numbers (MPI-INF-3DHP's cameras and frame rate); all else is a mistake."""
+    single numbers (MPI-INF-3DHP's cameras and frame rate); one of more dimensions is numbers; all else is a mistake."""
     if len(array.shape) == 0 and len(array.data) == 1:
         return resolve(array.data[0], where, done)
+    if len(array.shape) > 1 and all(isinstance(item, _NUMBERS) for item in array.data):
+        return np.array(array.data, dtype=np.float64).reshape(array.shape, order=array.order)
     plain = [item for item in array.data if isinstance(item, _PLAIN)] if len(array.shape) == 1 else []
     numbers = all(isinstance(item, _NUMBERS) for item in plain) and any(isinstance(item, dict) for item in array.data)
     if len(array.shape) == 1 and (not plain or numbers):

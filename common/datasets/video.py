@@ -115,6 +115,17 @@ class LabelledVideo(Video):
     trajectory: torch.Tensor
 
     @classmethod
+    def of(cls, video: Video, points: torch.Tensor, up: torch.Tensor | None = None) -> "LabelledVideo":
+        """A video and its joints in the camera's frame (F, 17, 3), float64 metres; it is cut to their length."""
+        length, trajectory = len(points), points[:, H36M_17.root_index]  # (F, 3)
+        cut = {name: x[:length] for name in Video.PER_FRAME if (x := getattr(video, name)) is not None}
+        return LabelledVideo(
+            **(vars(video) | cut | {"up": None if up is None else up.float()}),
+            pose=(points - trajectory[:, None]).float(),
+            trajectory=trajectory.float(),
+        )
+
+    @classmethod
     def from_points(
         cls,
         subject: str,
@@ -127,16 +138,7 @@ class LabelledVideo(Video):
         confidence: torch.Tensor | None = None,
     ) -> "LabelledVideo":
         """From joints in the camera's frame (F, 17, 3), float64 metres, and keypoints (F, 17, 2), float64 pixels."""
-        trajectory = points[:, H36M_17.root_index]  # (F, 3)
-        return LabelledVideo(
-            **_seen_by(camera, pixels, confidence),
-            subject=subject,
-            action=action,
-            fps=fps,
-            pose=(points - trajectory[:, None]).float(),
-            trajectory=trajectory.float(),
-            up=None if up is None else up.float(),
-        )
+        return cls.of(Video.from_pixels(subject, action, camera, pixels, fps, confidence), points, up)
 
 
 def _seen_by(camera: Camera, pixels: torch.Tensor, confidence: torch.Tensor | None) -> dict[str, Any]:

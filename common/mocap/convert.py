@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from ..datasets.cameras_h36m import h36m_cameras, h36m_subjects
-from ..datasets.h36m import write_h36m
+from ..datasets.h36m_writing import write_h36m
 from ..errors import InputError
 from ..geometry.camera import Camera
 from . import from_asf, from_bvh

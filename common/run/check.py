@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from ..datasets.h36m import FILE_2D, FILE_3D, H36MFiles
+from ..datasets.h36m import H36MFiles
+from ..datasets.h36m_checks import FILE_2D, FILE_3D
 from ..datasets.mpi_3dhp import TEST_FILE, TRAIN_FILE, load_3dhp_test, load_3dhp_train
 from ..datasets.video import Dataset, LabelledVideo, Video
 from ..errors import InputError

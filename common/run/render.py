@@ -150,6 +150,8 @@ def _set_up_3d(ax: Any, name: str, pose: np.ndarray, all_poses: np.ndarray) -> N
 
 def select_video(reported: Sequence[LabelledVideo], args: Namespace) -> LabelledVideo:
     """The video the --viz flags name. Raises `InputError` when it is not among those reported."""
+    if not reported:
+        raise InputError("--render: draws a video beside its labels, and there is no 3D of the subjects reported on")
     subject = args.viz_subject or reported[0].subject
     videos = [v for v in reported if v.subject == subject and args.viz_action in (None, v.action)]
     videos = [v for v in videos if v.action == videos[0].action]

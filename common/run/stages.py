@@ -20,7 +20,7 @@ from ..model.inference import Sampling
 from ..model.lifter import Lifter
 from ..units import MILLIMETRES
 from .arguments import arguments_dict
-from .models import apply_speed_flags, find_checkpoint
+from .models import apply_speed_flags, find_checkpoint, trained_rate
 from .report import PREDICTIONS_FILE, RENDER_FILE, REPORT_FILES, TABLE_FILE
 from .runlog import Progress, Record, RunLog
 
@@ -33,7 +33,7 @@ WARMUP_STEPS = 100  # of every stage, the learning rate rises linearly
 MUST_MATCH = (
     "channels", "depth", "number_of_frames", "timestep", "scale", "batch_size", "downsample", "keypoints", "seed",
     "subjects_train", "actions", "drop_path", "no_data_augmentation", "virtual_camera", "deterministic",
-    "accumulate", "amp", "model",
+    "accumulate", "amp", "model", "rate",
 )  # fmt: skip
 ADDED = {"model": "mixste"}  # flags that older checkpoints do not know, and what they stood for
 TARGET = ("subjects_unlabeled", "target_split", "target_intrinsics")  # each script has its own of these
@@ -111,6 +111,8 @@ def epoch_score(
         return None
     sampling = Sampling(args.num_proposals, 1, seed=args.seed)
     if args.select == "oracle":
+        if not reported:
+            raise InputError("--select oracle: looks at labels, and there is no 3D of the subjects reported on")
         judged = reported[:: max(len(reported) // SELECTION_VIDEOS, 1)]
         return lambda lifter: evaluate(lifter, judged, sampling, "estimated").all_frames("J_Agg")
     seen = [v.at_rate(args.rate) for v in target[:: max(len(target) // SELECTION_VIDEOS, 1)]]
@@ -187,6 +189,8 @@ class Stage:
         state = _resumable(path)
         for name in MUST_MATCH + MUST_MATCH_IN[self.name]:
             found, asked = state["about"]["arguments"].get(name, ADDED.get(name)), arguments_dict(args).get(name)
+            if name == "rate":
+                found = trained_rate(state["about"]["arguments"], args.rate)
             if found != asked:
                 raise InputError(
                     f"{path}: was made with {name} {found}, this run asks for {asked}; give the same value"

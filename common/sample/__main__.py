@@ -8,7 +8,7 @@ import argparse
 import time
 from pathlib import Path
 
-from ..datasets.h36m import FILE_3D
+from ..datasets.h36m_checks import FILE_3D
 from ..datasets.npz import read_object
 from ..errors import run_script
 from .files import PROVENANCE, make_sample

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..datasets.h36m import project_h36m, write_h36m
+from ..datasets.h36m_writing import project_h36m, write_h36m
 from ..errors import InputError
 from ..mocap.detector_noise import detector_noise
 from .actions import ACTIONS, make_clip, on_grid

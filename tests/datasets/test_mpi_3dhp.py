@@ -1,6 +1,5 @@
 """The MPI-INF-3DHP files: read back exactly, every mistake named, and the self-check of the joint order."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,14 +176,32 @@ def test_fit_is_exact_and_needs_pairs_that_belong_together() -> None:
             fit_intrinsics(points, wrong, "here")
 
 
-def test_given_intrinsics(sample: Path) -> None:
+def test_an_estimated_principal_point_is_near_the_middle(save: Callable, trees: dict) -> None:
+    entry = trees["data"][RECORDING][0][CAMERA]
+    pixels = entry["data_2d"]
+    entry["data_2d"] = pixels + [500, -500]
+    notes = load_3dhp_train(save(), "estimate").notes
+    assert len(notes) == 1  # the fit hides it
+    for away, found in (([520, 0], "(1544, 1024)"), ([0, -520], "(1024, 504)")):
+        entry["data_2d"] = pixels + away
+        parts = f"{TRAIN_FILE}: {RECORDING}, camera {CAMERA}: ", f"principal point is {found}", "within 512 px"
+        for load in (load_3dhp_train, load_3dhp_videos):
+            refusal(load, save(), *parts, "middle of 2048 x 2048", "give FX,FY,CX,CY", intrinsics="estimate")
+
+
+def test_given_intrinsics(sample: Path, save: Callable, trees: dict) -> None:
     right = load_3dhp_train(sample, f"{TRAIN_FOCAL},{TRAIN_FOCAL},1024,1024")
     for video, stored in zip(right.videos, load_3dhp_train(sample).videos):
         assert torch.equal(video.intrinsics, stored.intrinsics)
     (note,) = right.notes
     assert "as given" in note and "1500,1500,1024,1024" in note
-    _, doubt = load_3dhp_train(sample, "1500,1500,1200,1024").notes
-    assert "176 px" in doubt and "32 of 32 videos" in doubt
+    trees["data"] = {RECORDING: trees["data"][RECORDING]}
+    _, doubt = load_3dhp_train(save(), "1500,1500,1200,1024").notes
+    assert "176 px of 2048" in doubt and "4 of 4 videos" in doubt and "or give the true --target-intrinsics" in doubt
+    wrong = "2D and 3D do not belong together", "4 of 4 videos", "or give the true --target-intrinsics"
+    refusal(load_3dhp_train, save(), *wrong, intrinsics="500,500,1024,1024")
+    *_, note = load_3dhp_videos(save(), "500,500,1024,1024").notes
+    assert all(part in note for part in wrong)
     for text in ("files", "1500,1500,1024", "1500,0,1,1", "nan,1500,1,1", "1500,1500,inf,1", "1500,1500,1,1,1", ""):
         with pytest.raises(InputError, match="expected file, estimate or FX,FY,CX,CY"):
             parse_intrinsics(text)
@@ -227,6 +244,11 @@ def put(frame: int, value: float) -> Callable[[np.ndarray], np.ndarray]:
     return apply
 
 
+def one_point(points: np.ndarray) -> np.ndarray:
+    points[2] = points[2, :1]
+    return points
+
+
 MISTAKES = {
     "no 3D": (lambda entry: entry.pop("data_3d"), ["'data_3d'", "found none"]),
     "no 2D": (lambda entry: entry.pop("data_2d"), ["'data_2d'", "found none"]),
@@ -239,16 +261,32 @@ MISTAKES = {
     "no confidence anywhere": (change_pixels(lambda x: np.pad(x, ((0, 0), (0, 0), (0, 1)))), ["data_2d", "no joint"]),
     "nothing detected": (change_pixels(np.zeros_like), ["data_2d", "no joint is seen"]),
     "shorter 2D": (change_pixels(lambda x: x[:-1]), ["data_2d", "as data_3d"]),
-    "NaN in 3D": (change_points(put(1, np.nan)), ["data_3d: 1 of", "NaN", "frame 1"]),
-    "infinite": (change_points(put(0, -np.inf)), ["data_3d: 1 of", "infinity", "frame 0"]),
+    "NaN in 3D": (change_points(put(1, np.nan)), ["3D holds NaN", "1 of", "the first is frame 1;"]),
+    "infinite": (change_points(put(0, -np.inf)), ["3D holds", "infinity", "1 of", "the first is frame 0;"]),
     "absurd 2D": (change_pixels(lambda x: put(2, 1e9)(x.astype(np.float64))), ["data_2d: 1 of", "frame 2"]),
-    "infinite in float32": (change_points(lambda x: put(0, 1e300)(x.astype(np.float64))), ["absurd", "frame 0"]),
-    "metres": (change_points(lambda x: x / 1000), ["metres, multiply by 1000"]),
-    "centimetres": (change_points(lambda x: x / 10), ["expected a person in millimetres"]),
-    "micrometres": (change_points(lambda x: x * 1000), ["expected a person in millimetres"]),
-    "root-relative": (change_points(lambda x: x - x[:, -3:-2]), ["behind the camera", "not relative to the pelvis"]),
-    "normalised 2D": (change_pixels(lambda x: x / 1024 - 1), ["data_2d", "look normalised"]),
-    "2D elsewhere": (change_pixels(lambda x: x * 20), ["data_2d", "outside the image"]),
+    "infinite in float32": (
+        change_points(lambda x: put(0, 1e300)(x.astype(np.float64))),
+        ["absurd", "the first is frame 0;"],
+    ),
+    "metres": (change_points(lambda x: x / 1000), ["metres taken for millimetres, multiply by 1000"]),
+    "centimetres": (change_points(lambda x: x / 10), ["expected a person of 0.3 to 4.0 m", "in millimetres"]),
+    "micrometres": (change_points(lambda x: x * 1000), ["expected a person of 0.3 to 4.0 m", "divide by 1000"]),
+    "far away": (change_points(lambda x: x + [0, 0, 60000]), ["m away in", "expected less than 50 m"]),
+    "a frame of one point": (change_points(one_point), ["0 m across in 1 of", "the first is frame 2,"]),
+    "root-relative": (
+        change_points(lambda x: x - x[:, -3:-2]),
+        ["behind the camera", "not relative to the pelvis", "annot3"],
+    ),
+    "normalised 2D": (change_pixels(lambda x: x / 1024 - 1), ["all of the 2D is below 4", "look normalised", "annot2"]),
+    "normalised 2D, one missing": (
+        change_pixels(lambda x: put(1, np.nan)(x / 1024 - 1)),
+        ["all of the 2D is below 4", "look normalised"],
+    ),
+    "2D beside the image": (change_pixels(lambda x: x + 4000), ["% of the 2D is far outside the image"]),
+    "2D elsewhere": (
+        change_pixels(lambda x: x * 20),
+        ["2D holds", "outside the image", "expected pixels of", "annot2"],
+    ),
 }
 
 
@@ -261,6 +299,19 @@ def test_wrong_arrays(save: Callable, trees: dict, mistake: str) -> None:
     for intrinsics in ("file", "estimate"):
         refusal(load_3dhp_train, folder, f"{TRAIN_FILE}: {RECORDING}, camera {CAMERA}", *parts, intrinsics=intrinsics)
     refusal(load_3dhp_test, folder, f"{TEST_FILE}: {TEST_VIDEO}", *parts)
+
+
+def test_wrong_2d_is_refused_without_labels_too(save: Callable, trees: dict) -> None:
+    entry = trees["data"][RECORDING][0][CAMERA]
+    right = dict(entry)
+    for mistake in ("normalised 2D", "2D elsewhere", "2D beside the image", "nothing detected"):
+        change, parts = MISTAKES[mistake]
+        for has_labels in (True, False):
+            entry.update(right)
+            change(entry)
+            if not has_labels:
+                del entry["data_3d"]
+            refusal(load_3dhp_videos, save(), f"{TRAIN_FILE}: {RECORDING}, camera {CAMERA}", *parts)
 
 
 def test_wrong_training_layout(save: Callable, trees: dict) -> None:
@@ -348,6 +399,8 @@ def test_labels_of_invalid_frames_do_not_matter(save: Callable, trees: dict) -> 
     for name in ("pose", "trajectory"):
         old, new = getattr(before, name), getattr(after, name)
         assert torch.equal(old[before.valid], new[before.valid]) and (new[~before.valid] == 0).all()
+    trees["test"][TEST_VIDEO]["data_2d"][invalid[0]] = 1e5  # a point that the camera's plane nearly holds
+    assert load_3dhp_test(save()).notes == []
     trees["test"][TEST_VIDEO]["activity"][invalid] = 0  # as the official files have it
     (unlabelled,) = load_3dhp_test(save()).of([TEST_VIDEO])
     assert (unlabelled.activity[~after.valid] == 0).all()
@@ -432,33 +485,89 @@ def test_sides_exchanged_are_seen_where_knees_bend(sample: Path) -> None:
     assert check_joint_order(straight) is None
 
 
-def test_loader_warns_of_the_other_order(save: Callable, trees: dict) -> None:
-    def other(entry: dict) -> None:
-        for key in ("data_3d", "data_2d"):
-            entry[key] = convert(entry[key], MPI_3DHP_17, H36M_17)
+def in_other_order(entry: dict) -> None:
+    for key in ("data_3d", "data_2d"):
+        entry[key] = convert(entry[key], MPI_3DHP_17, H36M_17)
 
+
+def test_loader_tells_of_the_other_order(save: Callable, trees: dict) -> None:
     for views in trees["data"].values():
         for entry in views[0].values():
-            other(entry)
-    other(trees["test"]["TS3"])
-    train, test = load_3dhp_train(save()), load_3dhp_test(save())
-    for data, parts in (
-        (train, [TRAIN_FILE, "S1 Seq1, camera 0", "32 of 32"]),
-        (test, [TEST_FILE, "TS3:", "1 of 6"]),
-    ):
-        *others, note = data.notes
-        assert others == ([f"training cameras as stored in {TRAIN_FILE}"] if data is train else [])
-        assert "\n" not in note and re.search("joint order looks wrong: .* it looks like Human3.6M-17 order", note)
-        for part in (*parts, "must have its joints in MPI-INF-3DHP-17 order, head_top first"):
-            assert part in note
+            in_other_order(entry)
+    in_other_order(trees["test"]["TS3"])
+    said = "it looks like Human3.6M-17 order, convert it to MPI-INF-3DHP-17"
+    parts = f"{TRAIN_FILE}: the joint order looks wrong: ", "S1 Seq1 0", "in 32 of 32 videos", said
+    refusal(load_3dhp_train, save(), *parts)
+    first, note = load_3dhp_videos(save()).notes
+    assert first == f"training cameras as stored in {TRAIN_FILE}" and all(part in note for part in parts)
+    (note,) = load_3dhp_test(save()).notes  # one of six may be a strange person
+    for part in (f"{TEST_FILE}: the joint order looks wrong: ", "TS3", "in 1 of 6 videos", said):
+        assert "\n" not in note and part in note, note
+    for name in ("TS1", "TS4", "TS6"):
+        in_other_order(trees["test"][name])
+    refusal(load_3dhp_test, save(), f"{TEST_FILE}: the joint order looks wrong: ", "in 4 of 6 videos", said)
 
 
-def test_loader_warns_of_exchanged_sides(save: Callable, trees: dict) -> None:
+def test_loader_tells_of_exchanged_sides(save: Callable, trees: dict) -> None:
     entry = trees["test"]["TS3"]
     for key in ("data_3d", "data_2d"):
         entry[key] = entry[key][:, MPI_3DHP_17.mirrored]
     (note,) = load_3dhp_test(save()).notes
-    assert "TS3: left and right look exchanged" in note and "it looks like" not in note
+    for part in (f"{TEST_FILE}: left and right look exchanged: ", "in 1 of 6 videos", "TS3", "exchange left and right"):
+        assert part in note and "it looks like" not in note
+    entry["data_3d"] = entry["data_3d"][:, MPI_3DHP_17.mirrored]
+    parts = (
+        f"{TEST_FILE}: 2D and 3D do not belong together: left and right look exchanged in the 2D",
+        "in 1 of 6 videos",
+    )
+    refusal(load_3dhp_test, save(), *parts, "TS3", "px of 2048 apart", "exchange them in the file's keypoints")
+
+
+def of_univ(points: np.ndarray) -> np.ndarray:
+    """`univ_annot3` of a person who is 5 % smaller than its skeleton."""
+    root = points[:, [MPI_3DHP_17.root_index]]
+    return root + 1.05 * (points - root)
+
+
+def test_univ_annot3_taken_for_annot3_is_a_note(save: Callable, trees: dict) -> None:
+    expected = load_3dhp_test(save())
+    for entry in (trees["test"]["TS4"], trees["data"][RECORDING][0][CAMERA]):
+        entry["data_3d"] = of_univ(entry["data_3d"])
+    trees["data"] = {RECORDING: trees["data"][RECORDING]}
+    test, train, videos = load_3dhp_test(save()), load_3dhp_train(save()), load_3dhp_videos(save())
+    for note, parts in (
+        (test.notes[-1], (TEST_FILE, "TS4", "in 1 of 6 videos")),
+        (train.notes[-1], (TRAIN_FILE, f"{RECORDING} {CAMERA}", "in 1 of 4 videos")),
+    ):
+        for part in (*parts, "a person of another size", "0.95 times", "px of 2048 apart", "not univ_annot3"):
+            assert "\n" not in note and part in note, note
+    assert [len(data.notes) for data in (test, train, videos)] == [1, 2, 2] and videos.notes == train.notes
+    for video, same in zip(test.videos, expected.videos, strict=True):
+        assert torch.equal(video.pose, same.pose) is (video.subject != "TS4")
+        assert torch.equal(video.keypoints, same.keypoints)
+    for intrinsics in ("estimate", "1500,1500,1024,1024"):  # could be off by as much
+        assert len(load_3dhp_train(save(), intrinsics).notes) == 1
+
+
+def test_a_misfit_of_half_a_pixel_is_told_where_2d_is_made_by_projecting(save: Callable, trees: dict) -> None:
+    pixels = trees["test"]["TS1"]["data_2d"].astype(np.float64)
+    trees["test"]["TS1"]["data_2d"] = pixels + [0.4, 0]
+    assert load_3dhp_test(save()).notes == []
+    rng = np.random.default_rng(0)
+    trees["test"]["TS1"]["data_2d"] = pixels + rng.normal(0, 2, pixels.shape)
+    (note,) = load_3dhp_test(save()).notes
+    assert "2D and 3D do not belong together" in note and "TS1" in note and "px of 2048 apart" in note
+
+
+def test_cameras_in_another_order_are_refused(save: Callable, trees: dict) -> None:
+    views = trees["data"][RECORDING][0]
+    first, second, *_ = views.values()
+    first["data_2d"], second["data_2d"] = second["data_2d"], first["data_2d"]
+    trees["data"] = {RECORDING: [views]}
+    parts = TRAIN_FILE, "another camera's", "in 2 of 4 videos", *(f"{RECORDING} {name}" for name in list(views)[:2])
+    refusal(load_3dhp_train, save(), *parts)
+    _, note = load_3dhp_videos(save()).notes
+    assert all(part in note for part in parts), note
 
 
 def pairs(data: dict, rates: dict[str, int]) -> dict[str, list]:
@@ -671,8 +780,11 @@ def test_labels_that_are_not_asked_for_change_nothing(save: Callable, trees: dic
     for video, same in zip(ruined.videos, right.videos, strict=True):
         assert all(torch.equal(x, y) if isinstance(x, torch.Tensor) else x == y
                    for x, y in zip(vars(video).values(), vars(same).values(), strict=True))  # fmt: skip
-    order, misfit = ruined.notes[1:]
-    assert "joint order looks wrong" in order and "2D and 3D or the intrinsics do not belong together" in misfit
+    assert not any("\n" in note for note in ruined.notes)
+    misfit, unusable = ruined.notes[1:]
+    assert "2D and 3D do not belong together" in misfit and "in 4 of 4 videos" in misfit and "S2 Seq2" in misfit
+    assert f"{TRAIN_FILE}: the 3D of 28 of 32 videos is not held against the 2D, it cannot be used: " in unusable
+    assert "S1 Seq1, camera 0: the 3D holds NaN" in unusable
 
 
 @pytest.mark.parametrize("load, name", [(load_3dhp_train, TRAIN_FILE), (load_3dhp_test, TEST_FILE)])

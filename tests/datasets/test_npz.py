@@ -186,9 +186,20 @@ def test_what_numpy_writes_is_read(tmp_path: Path) -> None:
     assert read_plain(tmp_path / "a.npz", "fps") == 50
 
 
-def test_numbers_stored_as_objects_are_named(tmp_path: Path) -> None:
-    tree = {"S1": {"Walking": [np.zeros((2, 17, 2)), np.zeros((2, 17, 2), dtype=object)]}}
-    message = refusal(forge(tmp_path / "a.npz", pickle.dumps(tree)))
+def test_numbers_stored_as_objects_are_read(tmp_path: Path) -> None:
+    """As numpy keeps lists of cameras that it was given with dtype object."""
+    wanted = np.arange(4 * 3 * 17 * 2, dtype=np.float64).reshape(4, 3, 17, 2)
+    tree = {"S1": {"Walking": wanted.astype(object)}}
+    found = read_object(forge(tmp_path / "a.npz", pickle.dumps(tree)), "positions_3d")["S1"]["Walking"]
+    assert found.dtype == np.float64
+    np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.parametrize("wrong", ["text", None, [1.0]])
+def test_other_objects_in_an_array_are_named(tmp_path: Path, wrong: object) -> None:
+    array = np.zeros((2, 17, 2), dtype=object)
+    array[1, 2, 1] = wrong
+    message = refusal(forge(tmp_path / "a.npz", pickle.dumps({"S1": {"Walking": [np.zeros((2, 17, 2)), array]}})))
     assert "positions_3d / S1 / Walking / 1" in message and "(2, 17, 2)" in message and "float32" in message
 
 

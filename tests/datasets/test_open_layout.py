@@ -12,7 +12,8 @@ import torch
 from bodies import poses, trajectories
 
 from common.datasets.cameras_h36m import h36m_cameras
-from common.datasets.h36m import H36MFiles, write_h36m
+from common.datasets.h36m import H36MFiles
+from common.datasets.h36m_writing import write_h36m
 from common.datasets.npz import read_object, write_npz
 from common.datasets.open_layout import Rates, cameras_entry, read_cameras
 from common.datasets.video import LabelledVideo

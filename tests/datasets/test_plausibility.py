@@ -27,6 +27,12 @@ def sample(sample_dir: Path) -> Videos:
     return load_h36m(sample_dir, "gt", ["S1", "S5"]).videos
 
 
+@pytest.fixture(scope="module")
+def some(sample: Videos) -> Videos:
+    """Of every seventh take and view, none of them alike."""
+    return sample[::7]
+
+
 def moving() -> Videos:
     """People who move for eight seconds, fast enough for a delay to be seen; they have no room to stand in together."""
     return [replace(video(400, seed), action=f"Waving {seed}") for seed in range(6)]
@@ -66,12 +72,18 @@ def certain(findings: Findings, *parts: str) -> None:
         assert part in line, line
 
 
-def test_right_data_is_not_doubted(sample: Videos) -> None:
-    for videos, exact in ((sample, True), (moving(), True), (sample, False), (detected(sample, 4), False)):
+def test_right_data_is_not_doubted(some: Videos) -> None:
+    for videos, exact in ((some, True), (moving(), True), (some, False), (detected(some, 4), False)):
+        assert check_videos(videos, "file.npz", exact) == Findings()
+    assert check_videos([], "file.npz") == Findings()
+
+
+@pytest.mark.slow
+def test_much_right_data_and_a_loud_detector_are_not_refused(sample: Videos) -> None:
+    for videos, exact in ((sample, True), (sample, False), (detected(sample, 4), False)):
         assert check_videos(videos, "file.npz", exact) == Findings()
     loud = check_videos(detected(sample, 16), "file.npz")
     assert loud.contradictions == [] and loud.videos == []
-    assert check_videos([], "file.npz") == Findings()
 
 
 SIDES = H36M_17.mirrored
@@ -103,9 +115,8 @@ FAULTS: dict[str, tuple[Callable[[LabelledVideo], LabelledVideo], tuple[str, ...
 @pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 @pytest.mark.parametrize("noise", [0, 4])
-def test_mistakes_are_named(sample: Videos, name: str, noise: float) -> None:
+def test_mistakes_are_named(some: Videos, name: str, noise: float) -> None:
     fault, parts = FAULTS[name]
-    some = sample[::7]
     videos = [fault(v) for v in (detected(some, noise) if noise else some)]
     found = check_videos(videos, "file.npz", exact=not noise)
     certain(found, f"in {len(videos)} of {len(videos)} videos", *parts)
@@ -127,6 +138,7 @@ def test_other_cameras_and_recordings_are_named(sample: Videos, noise: float) ->
     assert "no simple mistake" in (alone.contradictions + alone.doubts)[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("noise", [0, 4])
 def test_times_that_differ_are_named(noise: float) -> None:
     videos = detected(moving(), noise) if noise else moving()
@@ -141,37 +153,38 @@ def test_times_that_differ_are_named(noise: float) -> None:
 
 
 @pytest.mark.slow
-def test_exact_2d_must_be_exact(sample: Videos) -> None:
+def test_exact_2d_must_be_exact(some: Videos) -> None:
     """3DHP's `univ_annot3` taken for `annot3`; and what no mistake explains."""
-    univ = [replace(v, pose=v.pose * 1.05) for v in sample]
+    univ = [replace(v, pose=v.pose * 1.05) for v in some]
     found = check_videos(univ, "file.npz", exact=True)
     assert found.contradictions == [] and len(found.doubts) == 1
     assert "a person of another size" in found.doubts[0] and "0.95 times" in found.doubts[0]
     assert check_videos(univ, "file.npz") == Findings()  # a detector could err so
-    found = check_videos(detected(sample, 2), "file.npz", exact=True)
+    found = check_videos(detected(some, 2), "file.npz", exact=True)
     assert found.contradictions == [] and "no simple mistake" in found.doubts[0]
-    nonsense = [replace(v, keypoints=v.keypoints.roll(3, 1)) for v in sample]
+    nonsense = [replace(v, keypoints=v.keypoints.roll(3, 1)) for v in some]
     found = check_videos(nonsense, "file.npz")
-    assert "no simple mistake explains it, in" in found.contradictions[0] and len(found.videos) > 100
+    assert "no simple mistake explains it, in" in found.contradictions[0] and len(found.videos) > 0.8 * len(some)
 
 
-def test_a_person_who_stands_a_little_aside_is_a_doubt(sample: Videos) -> None:
+def test_a_person_who_stands_a_little_aside_is_a_doubt(some: Videos) -> None:
     """As in some takes of Human3.6M's S9, whose poses are right."""
-    found = check_videos([replace(v, trajectory=v.trajectory + 0.2) for v in sample], "file.npz")
+    found = check_videos([replace(v, trajectory=v.trajectory + 0.2) for v in some], "file.npz")
     assert found.contradictions == [] and found.videos == [] and "stands elsewhere" in found.doubts[0]
 
 
-def test_parts_that_do_not_fit_are_doubts(sample: Videos) -> None:
+def test_parts_that_do_not_fit_are_doubts(some: Videos) -> None:
     v, other = moving()[:2]
     half = replace(v, keypoints=torch.cat([v.keypoints[:300], other.keypoints[300:] + 0.2]))
     limb = replace(v, keypoints=v.keypoints.clone())
     limb.keypoints[:, H36M_17.index("LWrist")] += 0.3
     for wrong, part in ((half, "% of the frames"), (limb, "LWrist")):
-        found = check_videos([wrong, *sample], "file.npz")
+        found = check_videos([wrong, *some], "file.npz")
         assert found.contradictions == [] and len(found.doubts) == 1
-        assert part in found.doubts[0] and "in 1 of 121 videos" in found.doubts[0]
+        assert part in found.doubts[0] and f"in 1 of {len(some) + 1} videos" in found.doubts[0]
 
 
+@pytest.mark.slow
 def test_both_in_another_order_is_seen(sample: Videos) -> None:
     def other(v: LabelledVideo) -> LabelledVideo:
         points = convert(v.pose + v.trajectory[:, None], MPI_3DHP_17, H36M_17)

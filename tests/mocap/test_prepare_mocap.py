@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from common.datasets.cameras_h36m import h36m_cameras, h36m_subjects
-from common.datasets.h36m import load_h36m, project_h36m
+from common.datasets.h36m import load_h36m
+from common.datasets.h36m_writing import project_h36m
 from common.errors import InputError
 from common.geometry.skeleton import H36M_32
 from common.mocap.asf_amc import METRES_PER_UNIT, ROOT, read_amc, read_asf, rotation

@@ -9,7 +9,8 @@ import pytest
 from bvh_files import CGSPEED, CGSPEED_ENDS, bvh_text, dance
 
 from common.datasets.cameras_h36m import h36m_cameras
-from common.datasets.h36m import load_h36m, project_h36m
+from common.datasets.h36m import load_h36m
+from common.datasets.h36m_writing import project_h36m
 from common.errors import InputError
 from common.geometry.skeleton import H36M_32
 from common.mocap import views

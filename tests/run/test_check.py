@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from common.__main__ import cli
-from common.datasets.h36m import FILE_2D, FILE_3D
+from common.datasets.h36m_checks import FILE_2D, FILE_3D
 from common.datasets.mpi_3dhp import TEST_FILE, TRAIN_FILE
 from common.datasets.npz import read_label, read_object, write_npz
 from common.errors import InputError
