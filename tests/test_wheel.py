@@ -55,3 +55,5 @@ def test_it_lifts_and_makes_the_sample(wheel, tmp_path):
     done = subprocess.run([sys.executable, "-m", "posynda.sample", "--out", "sample"], **elsewhere)
     assert done.returncode == 0 and "SYNTHETIC" in done.stdout, done.stderr
     assert len(list((tmp_path / "sample").glob("*.npz"))) == 5
+    done = subprocess.run([sys.executable, "-m", "posynda", "check", "sample"], **elsewhere)
+    assert done.returncode == 0 and "h36m_3dhp_transfer.py: can run" in done.stdout, done.stderr
