@@ -254,5 +254,3 @@ def _damaged(subject: str, action: str, error: InputError) -> str:
 
 def _listed(names: Many[str], most: int = 3) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
