@@ -30,7 +30,7 @@ COCO = [[1, 3, 5, 7, 9, 11, 13, 15], [2, 4, 6, 8, 10, 12, 14, 16]]
 
 def positions(seed: int, frames: int = FRAMES) -> np.ndarray:
     """(F, 32, 3) world millimetres, z up; whole numbers, so that every format keeps them exactly."""
-    pose = poses(1, frames, seed)[0].numpy()  # camera axes: x right, y down, z forward
+    pose = poses(1, frames, seed, swing=0.05)[0].numpy()  # camera axes: x right, y down, z forward
     world = np.stack([pose[..., 0], pose[..., 2], -pose[..., 1] + 0.95], -1)  # (F, 17, 3) metres
     known = [H36M_17.index(joint) if joint in H36M_17.joints else 0 for joint in H36M_32.joints]
     return np.round(world[:, known] * 1000)

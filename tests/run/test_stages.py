@@ -123,7 +123,7 @@ def small_lifter() -> Lifter:
 @pytest.fixture
 def kept(tmp_path: Path) -> tuple[Namespace, torch.Generator]:
     """A folder with an adaptation stopped after its second epoch, and the generator as it was left."""
-    args = arguments("-c", tmp_path, "-cf", 2, "-cs", 16, "-dep", 1, "-f", 3, "-timestep", 20)
+    args = arguments("-c", tmp_path, "-cf", 2, "-cs", 16, "-dep", 1, "-f", 3, "-timestep", 20, "--rate", 50)
     stage, generator = stage_of("adapted", args)
     torch.rand(7, generator=generator)
     for _ in islice(stage.epochs(), 2):
@@ -185,7 +185,7 @@ def test_a_checkpoint_from_before_a_flag_is_resumed(kept):
     args, _ = kept
     path = args.checkpoint / "latest_epoch.bin"
     content = torch.load(path, weights_only=True)
-    del content["about"]["arguments"]["model"]
+    del content["about"]["arguments"]["model"], content["about"]["arguments"]["rate"]
     torch.save(content, path)
     assert resumed("adapted", args)[0] == 2
 
