@@ -12,24 +12,25 @@ class InputError(Exception):
     """
 
 
-def run_script(main: Callable[[], None], finish: Callable[[], None] | None = None) -> None:
+def run_script(main: Callable[[], None], finish: Callable[[int], None] | None = None) -> None:
     """Run a script's `main`: an `InputError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130.
 
     Of several processes of torchrun, which are given the same input, the first one speaks.
 
     Args:
-        finish: is called at the end, however that came.
+        finish: is called at the end with the exit code, unless an unforeseen error ends the script.
     """
+    code = 0
     speaks = os.environ.get("RANK", "0") == "0"
     try:
         main()
     except InputError as error:
         if speaks:
             print(f"error: {error}", file=sys.stderr)
-        sys.exit(2)
+        code = 2
     except KeyboardInterrupt:
         print("stopped; continue with --resume", file=sys.stderr)
-        sys.exit(130)
-    finally:
-        if finish is not None:
-            finish()
+        code = 130
+    if finish is not None:
+        finish(code)
+    sys.exit(code)

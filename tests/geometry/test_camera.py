@@ -6,7 +6,7 @@ import pytest
 import torch
 from bodies import cameras, generator, poses, trajectories, units
 
-from common.datasets.cameras_h36m import h36m_cameras, h36m_subjects
+from common.datasets.cameras_h36m import UNPLACED, h36m_cameras, h36m_subjects
 from common.geometry.camera import (
     Camera,
     camera_to_world,
@@ -39,7 +39,14 @@ def test_seven_subjects_have_four_cameras():
     for subject in h36m_subjects():
         assert [c.name for c in h36m_cameras(subject)] == ["54138969", "55011271", "58860488", "60457274"]
     with pytest.raises(KeyError):
-        h36m_cameras("S2")
+        h36m_cameras("S12")
+
+
+def test_cameras_of_subjects_without_labels_stand_nowhere():
+    for subject in UNPLACED:
+        for camera, placed in zip(h36m_cameras(subject), h36m_cameras("S1")):
+            assert camera.focal == placed.focal and camera.distortion == placed.distortion
+            assert camera.translation == (0, 0, 0) and camera.orientation == (1, 0, 0, 0)
 
 
 @pytest.mark.parametrize("subject", h36m_subjects())

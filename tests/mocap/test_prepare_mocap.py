@@ -91,6 +91,7 @@ def walk(frames: int, speed: float = 1.4, seed: int = 0, fps: float = 120) -> li
             bone: tuple(12 * np.sin(2 * np.pi * t + phases[i, : len(dof.split())]))
             for i, (bone, dof) in enumerate(DOF.items())
         }
+        frame |= {knee: (abs(frame[knee][0]),) for knee in ("ltibia", "rtibia")}  # backwards, as knees bend
         frame[ROOT] = (0.0, 0.95 / UNIT, speed * t / UNIT, 0.0, 5 * np.sin(t), 0.0)
         motion.append(frame)
     return motion
