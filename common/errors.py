@@ -33,4 +33,5 @@ def run_script(main: Callable[[], None], finish: Callable[[int], None] | None = 
         code = 130
     if finish is not None:
         finish(code)
-    sys.exit(code)
+    if code:
+        sys.exit(code)

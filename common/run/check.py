@@ -54,9 +54,10 @@ class Check:
             lines += ["", *("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)]
         lines += ["", *(f"wrong: {line}" for line in dict.fromkeys(self.wrong))]
         lines += [f"note: {line}" for line in dict.fromkeys(self.notes)]
+        runs = "can run with what is not wrong above" if self.wrong else "can run"
         for script in SCRIPTS:
             lacking = self._lacking(script)
-            lines.append(f"{script}: {'lacks a good ' + ', '.join(lacking) if lacking else 'can run'}")
+            lines.append(f"{script}: {'lacks a good ' + ', '.join(lacking) if lacking else runs}")
         return "\n".join(lines)
 
 
