@@ -324,4 +324,4 @@ def adapt(
 
 
 if __name__ == "__main__":
-    run_script(main, processes.finish)
+    run_script(main, processes.finish, "stopped; continue with --resume")

@@ -12,13 +12,14 @@ class InputError(Exception):
     """
 
 
-def run_script(main: Callable[[], None], finish: Callable[[int], None] | None = None) -> None:
+def run_script(main: Callable[[], None], finish: Callable[[int], None] | None = None, stopped: str = "stopped") -> None:
     """Run a script's `main`: an `InputError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130.
 
     Of several processes of torchrun, which are given the same input, the first one speaks.
 
     Args:
         finish: is called at the end with the exit code, unless an unforeseen error ends the script.
+        stopped: what Ctrl-C is answered with.
     """
     code = 0
     speaks = os.environ.get("RANK", "0") == "0"
@@ -29,7 +30,7 @@ def run_script(main: Callable[[], None], finish: Callable[[int], None] | None = 
             print(f"error: {error}", file=sys.stderr)
         code = 2
     except KeyboardInterrupt:
-        print("stopped; continue with --resume", file=sys.stderr)
+        print(stopped, file=sys.stderr)
         code = 130
     if finish is not None:
         finish(code)

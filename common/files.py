@@ -1,10 +1,12 @@
-"""Files written all or not at all, and their hashes."""
+"""Files written all or not at all, their text, and their hashes."""
 
 import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from .errors import InputError
 
 LFS = b"version https://git-lfs"  # how the stand-in begins that Git has where Git LFS keeps a file elsewhere
 
@@ -31,3 +33,20 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def read_text(path: Path, expected: str) -> str:
+    """A text file in UTF-8, with or without a byte order mark.
+
+    Args:
+        expected: what it should be, for the error.
+
+    Raises:
+        InputError: it cannot be read, or is not text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: expected {expected}, found bytes that are not text") from error
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error

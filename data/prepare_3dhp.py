@@ -8,6 +8,7 @@ not needed. Given once more after it was stopped, the command goes on where it w
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -35,19 +36,11 @@ def main() -> None:
         raise InputError(f"--cameras {args.cameras}: expected numbers such as 0,1,2")
     parts = [part for part, left_out in (("train", args.test_only), ("test", args.train_only)) if not left_out]
     subjects = args.subjects and [subject.strip() for subject in args.subjects.split(",")]
-    try:
-        written = prepare_3dhp(
-            args.source, args.out, args.univ, subjects, list(dict.fromkeys(map(int, cameras))), parts, _say
-        )
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    numbers = list(dict.fromkeys(map(int, cameras)))
+    say = partial(print, flush=True)
+    written = prepare_3dhp(args.source, args.out, args.univ, subjects, numbers, parts, say)
     print("wrote " + " and ".join(map(str, written)))
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
 if __name__ == "__main__":
-    run_script(main)
+    run_script(main, stopped="stopped; the same command goes on from here")

@@ -8,6 +8,7 @@ needed. Given once more after it was stopped, the command goes on where it was. 
 
 import argparse
 import sys
+from functools import partial
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
@@ -26,17 +27,9 @@ def main() -> None:
         help="detected 2D in VideoPose3D's layout, data_2d_h36m_<name>.npz: checked and copied",
     )  # fmt: skip
     args = parser.parse_args()
-    try:
-        written = prepare_h36m(args.source, args.out, args.detections, _say)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    written = prepare_h36m(args.source, args.out, args.detections, partial(print, flush=True))
     print("wrote " + " and ".join(map(str, written)))
 
 
-def _say(line: str) -> None:
-    print(line, flush=True)
-
-
 if __name__ == "__main__":
-    run_script(main)
+    run_script(main, stopped="stopped; the same command goes on from here")

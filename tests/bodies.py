@@ -90,6 +90,24 @@ def batch(clips: int, frames: int, seed: int = 0) -> LabelledBatch:
     )
 
 
+def numbered(frames: int, subject: str = "S1", confidence: bool = True) -> LabelledVideo:
+    """A video whose values are the number of the frame they belong to."""
+    count = torch.arange(frames, dtype=torch.float32)[:, None, None]
+    return LabelledVideo(
+        subject=subject,
+        action="Walking",
+        camera="cam",
+        keypoints=count.expand(-1, 17, 2),
+        intrinsics=torch.zeros(9),
+        width=1000,
+        height=1000,
+        fps=50.0,
+        confidence=count[..., 0].expand(-1, 17) if confidence else None,
+        pose=count.expand(-1, 17, 3),
+        trajectory=count[:, 0].expand(-1, 3),
+    )
+
+
 def video(frames: int, seed: int = 0, camera: int = 0, subject: str = "S1") -> LabelledVideo:
     """A labelled video, float32 as the loaders make it."""
     pose, trajectory, intrinsics = poses(1, frames, seed)[0], trajectories(1, frames, seed)[0], cameras()[camera]

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..files import read_text
 
 # A CMU length is in inches once it is divided by the skeleton's `length` factor.
 METRES_PER_UNIT = 0.0254
@@ -62,13 +63,7 @@ def _fail(path: Path, line: int | None, what: str) -> InputError:
 
 def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
     """The numbered lines of a text file as words, without comments and empty lines."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected an ASF or AMC text file, found bytes that are not text") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(read_text(path, "an ASF or AMC text file").splitlines(), 1):
         words = line.split("#", 1)[0].split()
         if words:
             yield number, words

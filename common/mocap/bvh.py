@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..files import read_text
 from .asf_amc import rotation
 from .kinematics import Motion
 
@@ -193,13 +194,7 @@ def _head(line: str) -> str:
 
 def read_bvh(path: Path) -> Bvh:
     """Read a BVH file. Raises `InputError` naming file and line for anything that cannot be used."""
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: expected a BVH text file, found bytes that are not text") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-    lines = text.splitlines()
+    lines = read_text(path, "a BVH text file").splitlines()
     start = next((i for i, line in enumerate(lines) if line.strip().upper() == "MOTION"), None)
     joints = _hierarchy(path, lines[:start])
     if start is None:

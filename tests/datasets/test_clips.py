@@ -5,28 +5,11 @@ from itertools import islice
 
 import pytest
 import torch
-from bodies import batch, generator, video
+from bodies import batch, generator, numbered, video
 
 from common.datasets.clips import Batch, Clips, LabelledBatch
-from common.datasets.video import LabelledVideo, Video
 from common.geometry.camera import project
 from common.geometry.skeleton import H36M_17, mirror
-
-
-def numbered(frames: int, subject: str = "S1") -> LabelledVideo:
-    """A video whose values are the number of the frame they belong to."""
-    count = torch.arange(frames, dtype=torch.float32)[:, None, None]
-    seen = Video(
-        subject=subject,
-        action="Walking",
-        camera="cam",
-        keypoints=count.expand(-1, 17, 2),
-        intrinsics=torch.zeros(9),
-        width=1000,
-        height=1000,
-        fps=50.0,
-    )
-    return LabelledVideo(**vars(seen), pose=count.expand(-1, 17, 3), trajectory=count[:, 0].expand(-1, 3))
 
 
 def frames_of(found: Batch) -> torch.Tensor:

@@ -4,30 +4,12 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from bodies import poses, trajectories, video
+from bodies import numbered, poses, trajectories, video
 
 from common.datasets.cameras_h36m import h36m_cameras
 from common.datasets.video import Dataset, LabelledVideo, Video
 from common.geometry.camera import normalise, project
 from common.geometry.skeleton import H36M_17
-
-
-def numbered(frames: int, subject: str = "S1", confidence: bool = True) -> LabelledVideo:
-    """A video whose values are the number of the frame they belong to."""
-    count = torch.arange(frames, dtype=torch.float32)[:, None, None]
-    return LabelledVideo(
-        subject=subject,
-        action="Walking",
-        camera="cam",
-        keypoints=count.expand(-1, 17, 2),
-        intrinsics=torch.zeros(9),
-        width=1000,
-        height=1000,
-        fps=50.0,
-        confidence=count[..., 0].expand(-1, 17) if confidence else None,
-        pose=count.expand(-1, 17, 3),
-        trajectory=count[:, 0].expand(-1, 3),
-    )
 
 
 def test_unlabelled_drops_the_labels_alone():
