@@ -154,8 +154,8 @@ def train_supervised(
     torch.manual_seed(args.seed)
     joints = len(H36M_17.joints)
     denoiser = DENOISERS[args.model].build(args.number_of_frames, joints, args.channels, args.depth, args.drop_path)
-    lifter = Lifter(denoiser, args.timestep, args.scale, args.virtual_camera, args.deterministic).to(device)
-    fused = device.type == "cuda"
+    flags = (args.timestep, args.scale, args.virtual_camera, args.deterministic, args.prior_error)
+    lifter, fused = Lifter(denoiser, *flags).to(device), device.type == "cuda"
     optimizer = torch.optim.AdamW(lifter.parameters(), betas=BETAS, weight_decay=WEIGHT_DECAY, fused=fused)
 
     batch_size = args.batch_size * args.accumulate
@@ -173,7 +173,7 @@ def train_supervised(
             t = to_device(torch.randint(args.timestep, (len(batch),), generator=generator), device)
             noise = to_device(torch.randn(batch.pose.shape, generator=generator), device)
             noisy = lifter.diffusion.add_noise(batch.pose, t, noise)  # (B, T, J, 3)
-            weight = batch.weights()  # (B, T, J)
+            weight = batch.weights() * lifter.noise_weights(t)  # (B, T, J)
 
             set_learning_rate(optimizer, args.source_lr, decay, epoch, (epoch - 1) * steps + step)
             optimizer.zero_grad(set_to_none=True)
@@ -279,6 +279,7 @@ def adapt(
             t = to_device(torch.randint(args.timestep, (len(pose),), generator=generator), device)
             draws = to_device(torch.randn(pose.shape, generator=generator), device)
             noisy = student.diffusion.add_noise(pose, t, draws)
+            weight = weight * student.noise_weights(t)
             n = len(source_batch)
             of_target = torch.arange(len(pose), device=device)[:, None, None] >= n  # (B, 1, 1)
             seen = torch.cat([source_batch.weights(), target_batch.weights()])[: len(pose)]  # (B, T, J)

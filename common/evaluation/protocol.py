@@ -15,14 +15,14 @@ from ..model.lifter import Lifter
 from ..reprojection.jpma import aggregate
 from ..reprojection.refinement import Refinement
 from ..units import MILLIMETRES
-from .metrics import joint_errors, procrustes, rescaled, velocity_errors
+from .metrics import joint_errors, procrustes, rescaled, velocity_errors, wrong_sign_depth
 
-METRICS = ("mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "mpjve_mm")
+METRICS = ("mpjpe_mm", "p_mpjpe_mm", "n_mpjpe_mm", "wrong_depth_percent", "mpjve_mm")
 
 
 @dataclass
 class Scores:
-    """Errors of one model: per aggregation and metric, the mean of each video, mm, and the frames behind it."""
+    """Errors of one model: per aggregation and metric, the mean of each video, mm or percent, and the frames behind."""
 
     videos: list[tuple[str, str]] = field(default_factory=list)  # (subject, action)
     frames: list[int] = field(default_factory=list)
@@ -99,13 +99,14 @@ def evaluate(
     return scores
 
 
-def pose_errors(predicted: torch.Tensor, target: torch.Tensor) -> tuple[float, float, float, float]:
-    """MPJPE, P-MPJPE, N-MPJPE and MPJVE of a video (F, J, 3), metres in, mm out, in the order of `METRICS`; one frame
-    has no MPJVE, which is not a number then."""
+def pose_errors(predicted: torch.Tensor, target: torch.Tensor) -> tuple[float, ...]:
+    """What `METRICS` names, in its order, of a video (F, J, 3), metres in, mm and percent out; one frame has no MPJVE,
+    which is not a number then."""
     return (
         mean_mm(joint_errors(predicted, target)),
         mean_mm(joint_errors(procrustes(predicted, target), target)),
         mean_mm(joint_errors(rescaled(predicted, target), target)),
+        100 * wrong_sign_depth(predicted, target).item(),
         mean_mm(velocity_errors(predicted, target)) if len(target) > 1 else math.nan,
     )
 

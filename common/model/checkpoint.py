@@ -85,6 +85,7 @@ def save_checkpoint(
             "scale": lifter.diffusion.scale,
             "virtual_camera": lifter.virtual_camera,
             "deterministic": lifter.deterministic,
+            "prior_error": lifter.prior_error,
         },
         "about": about,
         "training": training,
@@ -219,10 +220,14 @@ def load_lifter(path: Path | str, device: str | torch.device = "cpu") -> Lifter:
     given: dict[str, Any] = stored if isinstance(stored, dict) else {}
     timesteps = named["betas"].numel() if "betas" in named else 1000
     config: dict[str, Any] = {"timesteps": timesteps, "scale": 1.0, "virtual_camera": False, "deterministic": False}
+    config["prior_error"] = 0.0
     config |= {name: value for name, value in given.items() if name in config}
     for name, kinds in (("timesteps", int), ("scale", (int, float))):
         if not isinstance(config[name], kinds) or not 0 < config[name] < 2**20:
             raise InputError(f"{path}: its config has {name} {shown(config[name])}, expected a number above zero")
+    error = config["prior_error"]
+    if type(error) not in (int, float) or not 0 <= error < 2**20 or (error and config["deterministic"] is True):
+        raise InputError(f"{path}: its config has prior_error {shown(error)}, expected metres, 0 for a regressor")
     for name in ("virtual_camera", "deterministic"):
         if not isinstance(config[name], bool):
             raise InputError(f"{path}: its config has {name} {shown(config[name])}, expected True or False")

@@ -59,6 +59,11 @@ class Diffusion(nn.Module):
         noisy = alpha_bar.sqrt() * x0 * self.scale + (1 - alpha_bar).sqrt() * noise
         return (self.clamp(noisy) / self.scale).to(x0.dtype)
 
+    def noise_level(self, t: torch.Tensor) -> torch.Tensor:
+        """Standard deviation of the noise beside a pose that is not scaled down, (B,) -> (B,) float64, metres."""
+        alpha_bar = self.alpha_bar[t]
+        return ((1 - alpha_bar) / alpha_bar).sqrt() / self.scale
+
     def predicted_noise(self, x: torch.Tensor, x0: torch.Tensor, time: int) -> torch.Tensor:
         """The noise that leads from x0 to the unclamped state x (scaled)."""
         alpha_bar = self.alpha_bar[time]

@@ -11,6 +11,7 @@ from ..geometry.virtual_camera import look_at_person
 from .denoiser import Denoiser
 from .diffusion import Diffusion, ddim_times
 
+POSE_SPREAD = 0.26  # metres, of a joint's coordinate about the root, standard deviation
 PIXELS = 4.0  # keypoints this far from the image's middle, or farther, are no normalised screen coordinates
 
 
@@ -24,6 +25,8 @@ class Lifter(nn.Module):
         virtual_camera: show the network every clip as a camera sees it that looks at the person. Calls need the
             intrinsics then; poses go in and come out in the real camera's axes as ever.
         deterministic: a plain regressor: the network is given no noisy pose, so that all hypotheses are one.
+        prior_error: metres, how far off a pose is taken to be that is guessed from the 2D alone, per coordinate. The
+            noisy pose then counts by its noise beside this (see `_coefficients`); 0 leaves all to the network, as D3DP.
     """
 
     def __init__(
@@ -33,11 +36,14 @@ class Lifter(nn.Module):
         scale: float = 1.0,
         virtual_camera: bool = False,
         deterministic: bool = False,
+        prior_error: float = 0.0,
     ):
         super().__init__()
+        if deterministic and prior_error:
+            raise ValueError("a plain regressor is given no noisy pose that a prior error could weigh")
         self.denoiser = denoiser
         self.diffusion = Diffusion(timesteps, scale)
-        self.virtual_camera, self.deterministic = virtual_camera, deterministic
+        self.virtual_camera, self.deterministic, self.prior_error = virtual_camera, deterministic, prior_error
         self.amp = False  # matrix products in bfloat16, see --amp
 
     @property
@@ -76,8 +82,36 @@ class Lifter(nn.Module):
     forward = denoise  # what `DistributedDataParallel` calls
 
     def _estimate(self, x_2d: torch.Tensor, x_3d: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
+        """The clean pose from the noisy one, by the network; with a `prior_error` also around it."""
         with torch.autocast(x_2d.device.type, torch.bfloat16, enabled=self.amp):
-            return self.denoiser(x_2d, x_3d, t).float()
+            if not self.prior_error:
+                return self.denoiser(x_2d, x_3d, t).float()
+            within, around, out = (c.reshape(-1, 1, 1, 1, 1) for c in self._coefficients(t))
+            found = self.denoiser(x_2d, x_3d * within, t).float()
+        return around * x_3d + out * found
+
+    def _coefficients(self, t: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Factors (B,) on the noisy pose going into the network and around it, and on what comes out.
+
+        The noisy pose, scaled back up, counts by its variance beside that of a pose guessed from the 2D, and what goes
+        into the network and is asked of it has about unit variance (EDM, Karras et al. 2022, table 1, where the spread
+        of poses given the 2D stands in the place of the data's).
+        """
+        alpha_bar, noise = self.diffusion.alpha_bar[t], self.diffusion.noise_level(t)
+        guess = noise**2 / (self.prior_error**2 + noise**2)  # the share of the network's own guess
+        within = 1 / (alpha_bar * (POSE_SPREAD**2 + noise**2)).sqrt()
+        out = (guess**2 * POSE_SPREAD**2 + guess * self.prior_error**2).sqrt()
+        return within.float(), ((1 - guess) / alpha_bar.sqrt()).float(), out.float()
+
+    def noise_weights(self, t: torch.Tensor) -> torch.Tensor:
+        """How much each clip of a batch counts in training, by its diffusion time: (B,) -> (B, 1, 1), 1 on average.
+
+        With a `prior_error` errors are small where noise is; such clips count more, halfway (as the root) to alike.
+        """
+        if not self.prior_error:
+            return torch.ones(len(t), 1, 1, device=t.device)
+        weights = self._coefficients(t)[2].rsqrt()
+        return (weights / weights.mean()).reshape(-1, 1, 1)
 
     def _check(self, *shapes: torch.Size) -> None:
         expected = (self.frames, self.denoiser.joints)

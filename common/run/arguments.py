@@ -99,6 +99,11 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
     model.add_argument("-f", "--number-of-frames", type=positive, default=243, metavar="N", help="frames in a clip, T")
     model.add_argument("-timestep", "--timestep", type=positive, default=1000, metavar="N", help="diffusion steps")
     model.add_argument("-scale", "--scale", type=float, default=1.0, help="of the poses in the diffusion")
+    model.add_argument(
+        "--prior-error", type=float, default=0.0, metavar="METRES",
+        help="the noisy pose counts by its noise beside this error of a pose guessed from 2D, which keeps hypotheses "
+        "apart: 0.08, with -scale 10; 0 leaves all to the network, as D3DP",
+    )  # fmt: skip
     model.add_argument("-num_proposals", "--num-proposals", type=positive, default=5, metavar="H", help="hypotheses")
     model.add_argument(
         "-sampling_timesteps", "--sampling-timesteps", type=positive, default=5, metavar="K", help="DDIM steps"
@@ -282,6 +287,10 @@ def _check(args: argparse.Namespace) -> None:
             raise InputError(f"{flag}: expected frames a second up to {HIGHEST_RATE}, found {value}")
     if not 0 <= args.yaw <= 180:
         raise InputError(f"--yaw: expected degrees from 0 to 180, found {args.yaw}")
+    if not 0 <= args.prior_error < math.inf or (args.prior_error and args.deterministic):
+        raise InputError(
+            f"--prior-error: expected metres from 0 up, and 0 with --deterministic, found {args.prior_error}"
+        )
     if not 0 <= args.pseudo_weight < math.inf:
         raise InputError(f"--pseudo-weight: expected a number from 0 up, found {args.pseudo_weight}")
     if not 0 <= args.seed < 2**63:

@@ -84,6 +84,7 @@ def load_matching_lifter(path: Path, args: Namespace, device: torch.device, fore
     args.number_of_frames = lifter.frames
     args.timestep, args.scale = lifter.diffusion.timesteps, lifter.diffusion.scale
     args.virtual_camera, args.deterministic = lifter.virtual_camera, lifter.deterministic
+    args.prior_error = lifter.prior_error
     if lifter.deterministic:
         args.num_proposals = args.sampling_timesteps = 1
     return lifter

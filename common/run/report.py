@@ -45,7 +45,8 @@ def headline(record: dict[str, Any], row: str) -> str:
 def label(name: str) -> str:
     """A metric or an aggregation as it is printed."""
     text = name.removesuffix("_mm").replace("_", "-")
-    return {REFINED: "refined"}.get(name, text.upper() if name.endswith("_mm") else text)
+    special = {REFINED: "refined", "wrong_depth_percent": "wrong depth (%)"}
+    return special.get(name, text.upper() if name.endswith("_mm") else text)
 
 
 def metrics_record(rows: dict[str, Scores], about: dict[str, Any]) -> dict[str, Any]:
@@ -159,7 +160,7 @@ def _cell(value: float) -> str:
 
 def _overall(rows: dict[str, Any]) -> str:
     width = max(len(TITLES[row]) for row in rows)
-    lines = ["Overall (mm; P-Best per clip and J-Best use the labels to choose: upper bounds, not results)"]
+    lines = ["Overall (mm; wrong depth: leaning to the wrong side; P-Best per clip, J-Best: chosen by the labels)"]
     for row, content in rows.items():
         for name in _aggregations(rows):
             values = "  ".join(f"{label(metric)} {_cell(content[name][metric]['overall']):>6}" for metric in METRICS)

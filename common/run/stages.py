@@ -33,9 +33,9 @@ WARMUP_STEPS = 100  # of every stage, the learning rate rises linearly
 MUST_MATCH = (
     "channels", "depth", "number_of_frames", "timestep", "scale", "batch_size", "downsample", "keypoints", "seed",
     "subjects_train", "actions", "drop_path", "no_data_augmentation", "virtual_camera", "deterministic",
-    "accumulate", "amp", "model", "rate",
+    "accumulate", "amp", "model", "rate", "prior_error",
 )  # fmt: skip
-ADDED = {"model": "mixste"}  # flags that older checkpoints do not know, and what they stood for
+ADDED = {"model": "mixste", "prior_error": 0.0}  # flags that older checkpoints do not know, and what they stood for
 TARGET = ("subjects_unlabeled", "target_split", "target_intrinsics")  # each script has its own of these
 MUST_MATCH_IN = {
     "source_only": ("source_lr", "source_lrd"),

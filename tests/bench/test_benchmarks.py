@@ -1,6 +1,7 @@
 """The benchmarks around the runs they judge: tables, figures and what they say of folders that are no runs."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,11 @@ import torch
 from scripts import run_here
 
 import h36m_transfer
-from benchmarks import ablation, epochs, scale, uncertainty
+from benchmarks import ablation, epochs, hypotheses, scale, uncertainty
+from common.datasets.video import LabelledVideo
 from common.errors import InputError
+from common.model.lifter import Lifter
+from common.model.mixste import MixSTE
 from common.run.stages import BEST_FILE
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -146,10 +150,10 @@ def test_the_size_of_people_is_judged_at_the_runs_frame_rate(sample_dir: Path, t
     assert (tmp_path / "benchmarks" / "results" / "scale.txt").read_text().splitlines()[0] == head
 
 
-# Epochs and uncertainty
+# Epochs, hypotheses and uncertainty
 
 
-@pytest.mark.parametrize("script", [epochs, uncertainty], ids=["epochs", "uncertainty"])
+@pytest.mark.parametrize("script", [epochs, hypotheses, uncertainty], ids=["epochs", "hypotheses", "uncertainty"])
 def test_a_folder_that_is_no_run(script, tmp_path: Path):
     expected = "holds no metrics.json; expected the output folder of h36m_transfer.py"
     for folder in (tmp_path, tmp_path / "none"):
@@ -175,3 +179,47 @@ def test_uncertainty_of_runs_that_cannot_be_judged(tmp_path: Path):
     assert refused(uncertainty, tmp_path).startswith(f"{tmp_path}: holds no {BEST_FILE}; ")  # source model only
     (tmp_path / BEST_FILE).touch()
     assert refused(uncertainty, tmp_path) == f"{tmp_path}: is no run of h36m_transfer.py"
+
+
+@torch.no_grad()
+def test_what_a_network_makes_of_noised_poses():
+    """A lifter that guesses zero around the noisy pose errs by what that leaves; one that ignores it is not moved."""
+    pose = 0.2 * torch.randn(90, 17, 3, generator=torch.Generator().manual_seed(7))
+    video = LabelledVideo(
+        subject="S1", action="A", camera="", keypoints=pose[..., :2], intrinsics=torch.ones(9), width=1000, height=1000,
+        fps=5.0, pose=pose, trajectory=torch.zeros(90, 3),
+    )  # fmt: skip
+    weighing, ignoring = (Lifter(MixSTE(9, 17, 16, 1), scale=10, prior_error=e).eval() for e in (0.08, 0.0))
+    for lifter in (weighing, ignoring):
+        lifter.denoiser.head[1].weight.zero_()
+        lifter.denoiser.head[1].bias.zero_()
+    length = 1000 * pose.norm(dim=-1).mean().item()
+    for noise in (0.01, 0.08, 5.0):
+        keep = 0.08**2 / (0.08**2 + noise**2)
+        error, moved = hypotheses.noised(weighing, [video], noise)
+        assert moved == pytest.approx(1000 * keep * noise * hypotheses.LENGTH * 2**0.5, rel=0.05)
+        left = math.hypot((1 - keep) * length, keep * noise * 1000 * hypotheses.LENGTH)
+        assert error == pytest.approx(left, rel=0.05)
+        assert hypotheses.noised(ignoring, [video], noise) == (pytest.approx(length, rel=1e-4), 0)
+
+
+@pytest.mark.slow
+def test_hypotheses_and_uncertainty_of_a_run(sample_dir: Path, tmp_path: Path, monkeypatch, capsys):
+    flags = "-cs 16 -dep 1 -f 5 -num_proposals 2 -sampling_timesteps 2 --nolog -sun S5 -a Walking --rate 5".split()
+    flags += "--source-epochs 1 -e 1 --no-teacher -scale 10 --prior-error 0.08".split()
+    run_here(h36m_transfer, "--data-dir", sample_dir, "-c", tmp_path / "run", *flags)
+    for script in (hypotheses, uncertainty):
+        monkeypatch.setattr(script, "RESULTS", tmp_path)
+    monkeypatch.setattr(uncertainty, "FIGURE", tmp_path / "uncertainty.png")
+    capsys.readouterr()
+    with torch.no_grad():
+        run_here(hypotheses, tmp_path / "run", "--name", "tiny")
+        lines = capsys.readouterr().out.splitlines()
+        run_here(uncertainty, tmp_path / "run")
+    assert (tmp_path / "hypotheses_tiny.txt").read_text().splitlines() == lines
+    assert lines[1].startswith("SYNTHETIC DATA") and lines[2] == "scale 10, prior error 0.08 m"
+    rows = [line.split() for line in lines[-len(hypotheses.STEPS) * len(hypotheses.COUNTS) :]]
+    assert [(int(row[0]), int(row[1])) for row in rows] == [(k, h) for k in (1, 5, 10) for h in (1, 5, 20)]
+    assert all(float(row[5]) <= float(row[2]) + 0.1 for row in rows)  # J-Best, P-Agg
+    assert (tmp_path / "uncertainty.png").read_bytes().startswith(PNG)
+    assert len((tmp_path / "uncertainty.txt").read_text().splitlines()) == 4 + len(uncertainty.COUNTS)

@@ -4,7 +4,8 @@ import pytest
 import torch
 from bodies import generator, poses
 
-from common.evaluation.metrics import joint_errors, procrustes, rescaled, velocity_errors
+from common.evaluation.metrics import joint_errors, procrustes, rescaled, velocity_errors, wrong_sign_depth
+from common.geometry.skeleton import H36M_17
 
 
 @pytest.fixture
@@ -119,3 +120,17 @@ def test_a_collapsed_prediction_stays_finite(pose):
     nothing = torch.zeros_like(pose).float()
     for aligned in (procrustes(nothing, pose.float()), rescaled(nothing, pose.float())):
         assert aligned.isfinite().all()
+
+
+def test_depth_on_the_wrong_side_is_what_flipped_bones_span(pose):
+    assert wrong_sign_depth(pose, pose) == 0
+    assert wrong_sign_depth(0.3 * pose, pose) == 0  # sizes are another metric's matter
+    assert wrong_sign_depth(pose * pose.new_tensor([1, 1, -1]), pose) == 1
+    assert wrong_sign_depth(pose * pose.new_tensor([-1, -1, 1]), pose) == 0  # nor does the image plane matter
+    # One forearm pointing to the other side is its own share of all the depth there is.
+    wrist, elbow = H36M_17.indices("LWrist", "LElbow")
+    flipped = pose.clone()
+    flipped[..., wrist, 2] = 2 * pose[..., elbow, 2] - pose[..., wrist, 2]
+    depths = torch.stack([(pose[..., j, 2] - pose[..., p, 2]).abs().sum() for j, p in enumerate(H36M_17.parents) if j])
+    share = (pose[..., wrist, 2] - pose[..., elbow, 2]).abs().sum() / depths.sum()
+    torch.testing.assert_close(wrong_sign_depth(flipped, pose), share)

@@ -108,8 +108,9 @@ def test_means_weigh_frames_within_a_group_and_actions_alike(videos):
 def test_metrics_are_in_millimetres_and_ordered(videos, lifter):
     scores = evaluate(lifter, videos, Sampling(3, 2), "estimated")
     for name in AGGREGATIONS:
-        mpjpe, p_mpjpe, n_mpjpe, _ = (scores.summary(name, metric)["all_frames"] for metric in METRICS)
+        mpjpe, p_mpjpe, n_mpjpe, wrong, _ = (scores.summary(name, metric)["all_frames"] for metric in METRICS)
         assert p_mpjpe < n_mpjpe < mpjpe
+        assert 20 < wrong < 80  # percent; a guess is wrong half of the time
         assert 50 < mpjpe < 5000  # an untrained lifter
     best = {name: scores.summary(name, "mpjpe_mm")["all_frames"] for name in AGGREGATIONS}
     assert best["J_Best"] <= min(best.values()) and best["P_Best"] > best["J_Best"]

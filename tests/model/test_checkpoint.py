@@ -104,10 +104,15 @@ def test_round_trip(path, sizes):
 
 
 def test_diffusion_settings_are_kept(path):
-    lifter = Lifter(make_lifter().denoiser, timesteps=70, scale=0.5)
+    lifter = Lifter(make_lifter().denoiser, timesteps=70, scale=0.5, prior_error=0.1)
     save_checkpoint(path, lifter, 1, 0.1, {})
-    loaded = load_lifter(path).diffusion
-    assert (loaded.timesteps, loaded.scale, len(loaded.alpha_bar)) == (70, 0.5, 70)
+    loaded = load_lifter(path)
+    assert (loaded.diffusion.timesteps, loaded.diffusion.scale, len(loaded.diffusion.alpha_bar)) == (70, 0.5, 70)
+    assert loaded.prior_error == 0.1
+    content = torch.load(path, weights_only=True)
+    del content["config"]["prior_error"]  # as in files of before, and in released ones
+    torch.save(content, path)
+    assert load_lifter(path).prior_error == 0
 
 
 @pytest.mark.parametrize(("virtual_camera", "deterministic"), [(True, False), (False, True), (True, True)])
@@ -310,6 +315,8 @@ def test_a_value_that_is_no_dense_tensor_is_named(lifter, path, value):
     [
         {"heads": 0}, {"heads": "8"}, {"heads": 3}, {"timesteps": -1}, {"timesteps": 10**13}, {"scale": 0.0},
         {"virtual_camera": 1}, {"virtual_camera": None}, {"deterministic": "no"}, {"deterministic": 0.0},
+        {"prior_error": -0.1}, {"prior_error": "0.1"}, {"prior_error": float("nan")},
+        {"prior_error": 0.1, "deterministic": True},
     ],
 )  # fmt: skip
 def test_a_config_that_cannot_be_is_refused(lifter, path, config):

@@ -12,7 +12,7 @@ from common.geometry.camera import denormalise, mirror_intrinsics, project, rota
 from common.geometry.skeleton import H36M_17, MPI_3DHP_17, convert, mirror
 from common.model import mixste
 from common.model.diffusion import CLAMP, Diffusion, cosine_betas, ddim_times
-from common.model.lifter import Lifter
+from common.model.lifter import POSE_SPREAD, Lifter
 from common.model.mixste import CHUNK_VALUES, FEW_TOKENS, Block, MixSTE, SinusoidalEmbedding, attend
 
 B, T, J, H, K = 3, 4, len(H36M_17.joints), 3, 3
@@ -419,3 +419,109 @@ def test_sampling_times_fall_from_the_last_to_before_the_first(timesteps, steps)
 
 def test_the_process_adds_nothing_to_the_weights(lifter):
     assert all(name.startswith("denoiser.") for name in lifter.state_dict())
+
+
+@pytest.fixture
+def weighing() -> Lifter:
+    torch.manual_seed(0)
+    return Lifter(MixSTE(T, J, 16, 2), scale=10, prior_error=0.08).eval()
+
+
+def noised(lifter: Lifter, pose: torch.Tensor, metres: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Poses with so much noise, as the network is given them, and their times."""
+    levels = lifter.diffusion.noise_level(torch.arange(lifter.diffusion.timesteps))
+    t = (levels - metres).abs().argmin().expand(len(pose))
+    noise = torch.randn(pose.shape, generator=rng(3), dtype=pose.dtype)
+    return lifter.diffusion.add_noise(pose, t, noise), t
+
+
+def test_the_noise_level_is_what_is_added_to_a_pose_scaled_back():
+    diffusion = Diffusion(1000, 10)
+    pose, t = torch.zeros(400, T, J, 3), torch.full((400,), 300)
+    noise = torch.randn(pose.shape, generator=rng())
+    noisy = diffusion.add_noise(pose, t, noise) / diffusion.alpha_bar[300].sqrt()
+    assert noisy.std().item() == pytest.approx(diffusion.noise_level(t)[0].item(), rel=0.01)
+    assert diffusion.noise_level(t).shape == (400,)
+    assert Diffusion(1000, 1).noise_level(t)[0].item() == pytest.approx(10 * diffusion.noise_level(t)[0].item())
+
+
+@torch.no_grad()
+def test_a_noisy_pose_counts_by_its_noise(weighing, x_2d):
+    """An untrained network knows nothing: what is right comes around it, and only where there is little noise."""
+    pose = 0.26 * torch.randn(B, T, J, 3, generator=rng(2))
+    found, off = [], []
+    for metres in (0.001, 0.01, 0.05, 0.3, 30.0):
+        noisy, t = noised(weighing, pose, metres)
+        found.append(weighing(x_2d, noisy[:, None], t)[:, 0])
+        off.append((found[-1] - pose).norm(dim=-1).mean().item())
+    assert off[0] < 0.01 and off == sorted(off)
+    elsewhere, t = noised(weighing, pose + 0.5, 30.0)  # nothing can be seen of the pose through so much noise
+    assert (weighing(x_2d, elsewhere[:, None], t)[:, 0] - found[-1]).abs().max() < 0.02
+    # Seen directly: with the network's part zeroed the noisy pose is shrunk as the best linear guess about zero is.
+    weighing.denoiser.head[1].weight.zero_()
+    weighing.denoiser.head[1].bias.zero_()
+    noisy, t = noised(weighing, pose, 0.08)
+    level = weighing.diffusion.noise_level(t)[0]
+    scaled_back = noisy / weighing.diffusion.alpha_bar[t[0]].sqrt()
+    expected = (scaled_back * 0.08**2 / (0.08**2 + level**2)).float()
+    torch.testing.assert_close(weighing(x_2d, noisy[:, None], t)[:, 0], expected, rtol=0, atol=1e-6)
+
+
+@torch.no_grad()
+def test_what_goes_into_the_network_and_is_asked_of_it_has_unit_variance(weighing):
+    guess, error = POSE_SPREAD, weighing.prior_error
+    known = guess * torch.randn(200, T, J, 3, generator=rng(4))  # what 2D tells of the pose
+    pose = known + error * torch.randn(known.shape, generator=rng(5))
+    for metres in (0.003, 0.03, 0.1, 1.0, 50.0):
+        noisy, t = noised(weighing, pose, metres)
+        within, around, out = (c[0] for c in weighing._coefficients(t))
+        assert (within * noisy).std().item() == pytest.approx(1, rel=0.06)
+        assert ((pose - around * noisy) / out).std().item() == pytest.approx(1, rel=0.1)
+
+
+def test_clips_with_little_noise_count_more_where_their_errors_are_small(weighing, lifter):
+    t = torch.tensor([0, 300, 600, 999])
+    weights = weighing.noise_weights(t)
+    assert weights.shape == (4, 1, 1) and weights.mean().item() == pytest.approx(1)
+    assert (weights.flatten().diff() < 0).all()
+    assert (lifter.noise_weights(t % 50) == 1).all()  # as D3DP
+
+
+def test_a_regressor_has_no_noisy_pose_to_weigh():
+    with pytest.raises(ValueError, match="no noisy pose"):
+        Lifter(MixSTE(T, J, 16, 1), deterministic=True, prior_error=0.1)
+
+
+def test_a_trained_lifter_looks_at_its_noisy_pose():
+    """2D leaves open which of two poses it is. Shown one with some noise, a lifter trained for a moment finds it; from
+    noise alone many steps draw both, where a single one is their mean."""
+    torch.manual_seed(0)
+    lifter = Lifter(MixSTE(T, J, 16, 1), scale=10, prior_error=0.1)
+    optimizer = torch.optim.Adam(lifter.parameters(), 3e-3)
+    generator, keypoints = rng(6), torch.zeros(32, T, J, 2)
+    one = 0.1 * torch.randn(J, 3, generator=generator)
+
+    def draw() -> torch.Tensor:
+        side = 1 - 2 * torch.randint(2, (32, 1, 1, 1), generator=generator)
+        return (side * one).expand(-1, T, -1, -1)
+
+    for _ in range(250):
+        pose, t = draw(), torch.randint(1000, (32,), generator=generator)
+        noisy = lifter.diffusion.add_noise(pose, t, torch.randn(pose.shape, generator=generator))
+        errors = (lifter(keypoints, noisy[:, None], t)[:, 0] - pose).square().sum(-1)
+        optimizer.zero_grad()
+        (errors * lifter.noise_weights(t)).mean().backward()
+        optimizer.step()
+    lifter.eval()
+    pose, apart = draw(), 2 * one.norm(dim=-1).mean().item()
+    with torch.no_grad():
+        errors = []
+        for metres in (0.02, 0.08, 30.0):
+            noisy, t = noised(lifter, pose, metres)
+            errors.append((lifter(keypoints, noisy[:, None], t)[:, 0] - pose).norm(dim=-1).mean().item())
+        once, often = (lifter.sample(keypoints[:1], 32, k, False, generator=rng())[0, -1] for k in (1, 8))
+    assert errors == sorted(errors) and errors[0] < 0.02 * 1.6 and errors[1] < 0.08 * 1.6 / 2
+    assert errors[2] > 0.3 * apart
+    assert once.std(0).mean() < often.std(0).mean() / 2
+    sides = (often * one).sum((-1, -2, -3)).sign()
+    assert 4 < (sides > 0).sum() < 28

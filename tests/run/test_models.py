@@ -71,11 +71,13 @@ def test_what_is_given_has_a_name(tmp_path):
 
 @pytest.mark.parametrize("deterministic", [True, False])
 def test_a_given_model_says_how_it_looks_and_draws(tmp_path, deterministic):
-    lifter = Lifter(small_lifter().denoiser, 20, virtual_camera=not deterministic, deterministic=deterministic)
+    error = 0.0 if deterministic else 0.05
+    lifter = Lifter(small_lifter().denoiser, 20, 2.0, not deterministic, deterministic, error)
     save_checkpoint(tmp_path / "a.bin", lifter, 1, 0.1, {})
     args = arguments("-num_proposals", 7, "-sampling_timesteps", 3, *([] if deterministic else ["--no-virtual-camera"]))
     load_matching_lifter(tmp_path / "a.bin", args, CPU, "h36m")
     assert (args.virtual_camera, args.deterministic) == (not deterministic, deterministic)
+    assert (args.timestep, args.scale, args.prior_error) == (20, 2.0, error)
     assert (args.num_proposals, args.sampling_timesteps) == ((1, 1) if deterministic else (7, 3))
 
 
