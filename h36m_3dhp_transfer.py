@@ -18,6 +18,7 @@ import torch
 
 from common import processes
 from common.adaptation.floor import with_up
+from common.adaptation.own_motion import OwnMotion
 from common.adaptation.synthesis import Synthesis, cameras_differ, synthesise
 from common.adaptation.teacher import Teacher, pseudo_label, ray_errors
 from common.datasets.clips import Clips
@@ -121,8 +122,7 @@ def main() -> None:
     downsampled_source = [v.at_rate(args.rate) for v in source]
     for row, model in models.items():
         begin = time.monotonic()
-        refinements[row] = refinement_of(model, downsampled_source, noise, args)
-        refined = refinements[row]
+        refinements[row] = refined = refinement_of(model, downsampled_source, noise, args)
         results[row] = evaluate_3dhp(model, test.videos, sampling, args.root, refinement=refined, rate=args.rate)
         frames = sum(results[row].scores.frames)
         print(f"evaluated {row.replace('_', ' ')} on {frames} valid frames ({time.monotonic() - begin:.0f} s)")
@@ -136,10 +136,9 @@ def main() -> None:
     for row, result in results.items():
         record["rows"][row]["official_3dhp"] = result.official
     shown = next(row for row in ("adapted", "evaluated", "source_only") if row in results)
-    best = headline(record, shown)
+    result, best = results[shown], headline(record, shown)
     refinement = refinements[shown] if shown in REFINED_ROWS else None
     scale = fitted_scale(models[shown], downsampled_source, sampling, refinement)
-    result = results[shown]
     write_results(args.checkpoint, result.predictions, best, result.spreads, scale, test.videos)
     if args.save_predictions or args.csv:
         write_predictions(args.checkpoint, result.results(best, test.videos, scale), args.csv)
@@ -231,8 +230,9 @@ def adapt(
     print(f"target cameras: {'others' if move else 'the same'}; detector noise: {noise.ratio:.2f} of the source's")
     how = Synthesis(noise.ratio, move, math.radians(args.yaw))
     refinement = Refinement(bones, noise.target, args.refine) if args.refine != "none" else None
-    if move:
+    if move or args.own_motion:
         target = with_up(source_lifter, target, args.rate, refinement or Refinement(bones, noise.target))
+    own_motion = OwnMotion(args.own_motion, target, args.number_of_frames, args.rate)
     target_clips = Clips(target, args.number_of_frames, args.rate)
 
     student = copy.deepcopy(source_lifter)
@@ -245,10 +245,9 @@ def adapt(
     first_taught = math.inf if args.no_teacher else round(args.teacher_start * args.epochs) + 1
     steps = target_clips.steps(batch_size)
     stage = Stage("adapted", args.epochs, steps, student, optimizer, generator, args, log)
-    base = weights_hash(source_lifter)
-    state = stage.resume(base)
-    if state:
+    if state := stage.resume(base := weights_hash(source_lifter)):
         teacher.load_state(state)
+        own_motion.load_state(state, teacher.lifter, refinement)
         ratios, first_taught = state["ratios"], state["first_taught"]
     model = processes.data_parallel(apply_speed_flags(student, args))
     apply_speed_flags(teacher.lifter, args)
@@ -259,8 +258,9 @@ def adapt(
         taught = epoch >= first_taught
         totals = {name: torch.zeros((), device=device) for name in weights if taught or name == "source_mm"}
         if epoch == first_taught:  # seen through a better lifter than at the start
-            better = SourceBones.measure(teacher.lifter, downsampled_source)
-            ratios = better.ratios(teacher.lifter, downsampled_target)
+            ratios = SourceBones.measure(teacher.lifter, downsampled_source).ratios(teacher.lifter, downsampled_target)
+        if taught:
+            own_motion.relabel(teacher.lifter, refinement, bones.lengths, ratios, epoch - int(first_taught))
         target_epoch = target_clips.epoch(batch_size, generator, flip=not args.no_data_augmentation)
         for step, target_batch in enumerate(target_epoch):
             # 1. Source clips, made to look like the target.
@@ -269,6 +269,7 @@ def adapt(
             shaped = torch.ones_like(clip_ratios) if args.no_bone_ratios else clip_ratios
             if not args.no_source_augmentation:
                 source_batch = synthesise(source_batch, target_batch, shaped, how, generator)
+            source_batch = own_motion.mixed_into(source_batch, target_batch, how, generator)
             lengths = to_device(bones.lengths * clip_ratios, device)
             source_batch, target_batch = source_batch.to(device), target_batch.to(device)
 
@@ -319,7 +320,7 @@ def adapt(
         if refinement is not None:
             refinement = refinement.remeasured(student.eval(), downsampled_source)
             about = about | {"refinement": refinement.to_dict()}
-        extra = {"base": base, "ratios": ratios, "first_taught": first_taught, **teacher.state()}
+        extra = {"base": base, "ratios": ratios, "first_taught": first_taught, **teacher.state(), **own_motion.state()}
         stage.save(about, extra, keep_best=True)
     return stage.best(device), stage.history
 

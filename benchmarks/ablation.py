@@ -62,6 +62,7 @@ ROWS = {
     "no_refine": Row("- refinement", ("--refine", "none")),
     "snap": Row("rebone, then snap instead", ("--refine", "snap")),
     "no_teacher": Row("- teacher", ("--no-teacher",)),
+    "own_motion": Row("+ the target's own motion", ("--own-motion", "0.5", "--teacher-start", "0.4")),
     "no_yaw": Row("- turning", ("--yaw", "0")),
     "no_ratios": Row("- bone ratios", ("--no-bone-ratios",)),
     "no_synthesis": Row("- synthesis (teacher alone)", ("--no-source-augmentation", "--teacher-start", "0")),

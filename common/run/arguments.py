@@ -155,6 +155,10 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
     adaptation.add_argument(
         "--lora", action="store_true", help="train low-rank updates of the attention layers only, as in the paper"
     )
+    adaptation.add_argument(
+        "--own-motion", type=float, default=0.0, metavar="SHARE",
+        help="of the source's clips, replaced by the target's own motion as the teacher sees it, from other sides",
+    )  # fmt: skip
     adaptation.add_argument("--no-teacher", action="store_true", help="no pseudo-labels")
     adaptation.add_argument(
         "--teacher-start", type=float, default=0.8, metavar="P", help="share of the epochs before any pseudo-label"
@@ -279,6 +283,7 @@ def _check(args: argparse.Namespace) -> None:
             raise InputError(f"{flag}: expected a number above zero, found {value}")
     for flag, value in (
         ("--ema-decay", args.ema_decay), ("--drop-path", args.drop_path), ("--teacher-start", args.teacher_start),
+        ("--own-motion", args.own_motion),
     ):  # fmt: skip
         if not 0 <= value < 1:
             raise InputError(f"{flag}: expected a number from 0 up to 1, found {value}")
@@ -291,6 +296,8 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError(
             f"--prior-error: expected metres from 0 up, and 0 with --deterministic, found {args.prior_error}"
         )
+    if args.own_motion and (args.no_teacher or args.no_source_augmentation):
+        raise InputError("--own-motion: needs teacher and synthesis; leave out --no-teacher, --no-source-augmentation")
     if not 0 <= args.pseudo_weight < math.inf:
         raise InputError(f"--pseudo-weight: expected a number from 0 up, found {args.pseudo_weight}")
     if not 0 <= args.seed < 2**63:

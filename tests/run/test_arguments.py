@@ -31,7 +31,7 @@ from common.run.arguments import h36m_parser, mpi_3dhp_parser, parse
         ("--viz-limit -1", "viz_limit", -1), ("--lora", "lora", True), ("--no-virtual-camera", "virtual_camera", False),
         ("--teacher-start 0.25", "teacher_start", 0.25), ("--teacher-start 0", "teacher_start", 0.0),
         ("--yaw 0", "yaw", 0.0), ("--yaw 30", "yaw", 30.0), ("--no-bone-ratios", "no_bone_ratios", True),
-        ("--prior-error 0.08", "prior_error", 0.08),
+        ("--prior-error 0.08", "prior_error", 0.08), ("--own-motion 0.5", "own_motion", 0.5),
         ("--refine snap", "refine", "snap"), ("--refine none", "refine", "none"),
     ],
 )  # fmt: skip
@@ -111,7 +111,8 @@ BAD = [
     ("--seed x", "--seed"), ("--unknown", "--unknown"), ("--evaluate", "--evaluate"), ("stray", "stray"),
     ("--source-only --source-checkpoint a.bin", "--source-checkpoint"), ("--yaw 200", "--yaw: expected degrees from 0"),
     ("--prior-error -1", "--prior-error: expected metres"), ("--prior-error nan", "--prior-error"),
-    ("--prior-error 0.1 --deterministic", "0 with --deterministic"),
+    ("--prior-error 0.1 --deterministic", "0 with --deterministic"), ("--own-motion 1", "--own-motion"),
+    ("--own-motion 0.5 --no-teacher", "--own-motion: needs"), ("--own-motion -1", "--own-motion: expected a number"),
     ("--yaw -1", "found -1"), ("--yaw nan", "--yaw"), ("--teacher-start 1", "--teacher-start: expected a number from"),
     ("--teacher-start -0.1", "--teacher-start"), ("--teacher-start nan", "--teacher-start"),
     ("--refine both", "--refine"), ("--no-lora", "--no-lora"),

@@ -22,7 +22,7 @@ from common.model.tcn import TCN
 pytestmark = pytest.mark.slow
 TINY = "-cs 16 -dep 1 -f 5 --downsample 10 -b 16 -num_proposals 2 -sampling_timesteps 2 --nolog".split()
 TINY += "-lr 1e-3 --source-lr 1e-3 -str S1 -a Walking,Sitting --teacher-start 0.4".split()  # after one of three epochs
-EVERYTHING = "--teacher-start 0 --refine map --yaw 180 --select reprojection".split()
+EVERYTHING = "--teacher-start 0 --refine map --yaw 180 --select reprojection --own-motion 0.5".split()
 SEQUENCES = [f"TS{i}" for i in range(1, 7)]
 
 

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 TINY = "-cs 16 -dep 1 -f 5 --downsample 10 -b 16 -num_proposals 2 -sampling_timesteps 2".split()
 TINY += "-lr 1e-3 --source-lr 1e-3 --teacher-start 0.4".split()  # after one of three epochs
 SPLIT = "-sun S5,S6 -a Walking,Sitting".split()
-EVERYTHING = "--teacher-start 0 --refine map --yaw 180 --select reprojection".split()
+EVERYTHING = "--teacher-start 0 --refine map --yaw 180 --select reprojection --own-motion 0.5".split()
 
 
 def run(*flags: object, **options: object) -> subprocess.CompletedProcess[str]:
@@ -118,6 +118,18 @@ def test_resume_equals_never_stopped(straight, sample_dir, tmp_path):
     for name in ("source_latest_epoch.bin", "latest_epoch.bin", "best_epoch.bin"):
         assert_same_weights(folder / "checkpoint" / name, tmp_path / name)
     assert metrics(tmp_path)["rows"]["adapted"] == metrics(folder / "checkpoint")["rows"]["adapted"]
+
+
+def test_resumed_with_the_targets_own_motion(straight, sample_dir, tmp_path):
+    """What is labelled once in some epochs is labelled again, as it was, where a run goes on between them."""
+    source = straight[0] / "checkpoint" / "source_latest_epoch.bin"
+    flags = "--teacher-start 0 --own-motion 0.5 -sun S5 -a Walking -e 2".split()
+    data = ["--data-dir", sample_dir, "--nolog", *TINY, *flags, "--source-checkpoint", source]
+    run_here(h36m_transfer, *data, "-c", tmp_path / "straight")
+    with stopped_in(2):
+        run_here(h36m_transfer, *data, "-c", tmp_path / "stopped")
+    run_here(h36m_transfer, *data, "-c", tmp_path / "stopped", "--resume")
+    assert_same_weights(tmp_path / "straight" / "latest_epoch.bin", tmp_path / "stopped" / "latest_epoch.bin")
 
 
 def test_an_epoch_stopped_while_it_is_kept_is_done_again(straight, sample_dir, tmp_path):
