@@ -232,7 +232,7 @@ def adapt(
     refinement = Refinement(bones, noise.target, args.refine) if args.refine != "none" else None
     if move or args.own_motion:
         target = with_up(source_lifter, target, args.rate, refinement or Refinement(bones, noise.target))
-    own_motion = OwnMotion(args.own_motion, target, args.number_of_frames, args.rate)
+    own_motion = OwnMotion(args.own_motion, target, args.number_of_frames, args.rate, not args.no_data_augmentation)
     target_clips = Clips(target, args.number_of_frames, args.rate)
 
     student = copy.deepcopy(source_lifter)

@@ -49,10 +49,11 @@ class OwnMotion:
 
     Args:
         share: from 0, which does nothing, up to 1. videos: the target's; they must know which way is up.
-        frames, rate: of clips.
+        frames, rate: of clips. flip: mirror every clip with probability 1/2.
     """
 
-    def __init__(self, share: float, videos: Sequence[Video], frames: int, rate: float):
+    def __init__(self, share: float, videos: Sequence[Video], frames: int, rate: float, flip: bool = True):
+        self._flip = flip
         self.share, self._videos, self._frames, self._rate = share, videos, frames, rate
         self._labelled: Clips[LabelledBatch] | None = None
         self._state: dict[str, Any] = {}
@@ -99,7 +100,7 @@ class OwnMotion:
         """
         if self._labelled is None:
             return source
-        own = next(self._labelled.endless(len(source), generator, flip=True))
+        own = next(self._labelled.endless(len(source), generator, self._flip))
         seen = own.weights()
         ratios = torch.ones_like(own.pose[:, 0, :, 0])
         own = synthesise(own, target, ratios, replace(how, noise=1.0), generator)

@@ -39,8 +39,8 @@ def unlabelled(videos: list) -> list[Video]:
     return [replace(v.unlabelled(), up=torch.tensor([0.0, -1, 0])) for v in videos]
 
 
-def ready(videos: list, share: float) -> OwnMotion:
-    own = OwnMotion(share, unlabelled(videos), T, RATE)
+def ready(videos: list, share: float, flip: bool = True) -> OwnMotion:
+    own = OwnMotion(share, unlabelled(videos), T, RATE, flip)
     own.relabel(lifter(), None, bone_lengths(videos), {v.subject: torch.ones(17) for v in videos}, 0)
     return own
 
@@ -77,7 +77,8 @@ def test_a_share_of_the_clips_is_the_targets_own(labelled):
 def test_joints_that_were_not_seen_do_not_count(labelled):
     hidden = torch.ones(FRAMES, 17)
     hidden[:, 3] = 0
-    own = ready([replace(v, confidence=hidden) for v in labelled], 0.5)
+    half_seen = [replace(v, confidence=hidden) for v in labelled]
+    own = ready(half_seen, 0.5)
     source = next(Clips([video(60, seed=4)], T, None).endless(40, generator()))
     target = next(Clips(unlabelled(labelled), T, RATE).endless(40, generator()))
     mixed = own.mixed_into(source, target, HOW, generator(1))
@@ -86,6 +87,8 @@ def test_joints_that_were_not_seen_do_not_count(labelled):
     unseen = mixed.weights()[~kept] == 0
     assert (unseen.sum(-1) == 1).all()  # the joint, or its twin in a mirrored clip
     assert unseen.any(0).any(0).nonzero().flatten().tolist() == [3, 6]
+    unseen = ready(half_seen, 0.5, flip=False).mixed_into(source, target, HOW, generator(1)).weights() == 0
+    assert unseen.any(0).any(0).nonzero().flatten().tolist() == [3]
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
