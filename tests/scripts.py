@@ -46,6 +46,13 @@ def run_script(name: str, *flags: object, cwd: Path = ROOT) -> subprocess.Comple
     )
 
 
+def assert_ends_with_one_line(script: Path, *flags: object) -> None:
+    """An error ends the script with code 2 and one line that begins with the first flag."""
+    result = subprocess.run([sys.executable, script, *map(str, flags)], capture_output=True, text=True)
+    assert result.returncode == 2 and result.stderr.startswith(f"error: {flags[0]}")
+    assert len(result.stderr.splitlines()) == 1
+
+
 def run_here(script: ModuleType, *flags: object) -> None:
     """The same in this process: sooner done, and what the script calls can be replaced. Errors come as they are raised.
 

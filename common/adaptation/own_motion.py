@@ -53,8 +53,7 @@ class OwnMotion:
     """
 
     def __init__(self, share: float, videos: Sequence[Video], frames: int, rate: float, flip: bool = True):
-        self._flip = flip
-        self.share, self._videos, self._frames, self._rate = share, videos, frames, rate
+        self.share, self._videos, self._frames, self._rate, self._flip = share, videos, frames, rate, flip
         self._labelled: Clips[LabelledBatch] | None = None
         self._state: dict[str, Any] = {}
 

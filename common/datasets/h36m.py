@@ -1,6 +1,7 @@
 """Human3.6M in VideoPose3D's npz layout: the only file that knows what these files look like."""
 
 import re
+from collections.abc import Callable
 from collections.abc import Sequence as Many
 from dataclasses import replace
 from pathlib import Path
@@ -94,13 +95,7 @@ class H36MFiles:
         for subject in subjects:
             before = len(data.videos)
             lacking = [a for a in chosen[subject] if a not in self._points[subject] or a not in self._pixels[subject]]
-            for action in (a for a in chosen[subject] if a not in lacking):
-                try:
-                    data.videos += self._load(subject, action)
-                except InputError as error:
-                    if (subject, action) != UNRELIABLE:
-                        raise
-                    data.notes.append(_damaged(subject, action, error))
+            self._add(data, subject, [a for a in chosen[subject] if a not in lacking], self._load)
             if lacking:
                 data.notes.append(f"{subject}: {_listed(lacking)} not both in 2D and 3D, left out where labels count")
             if len(data.videos) == before:
@@ -129,17 +124,22 @@ class H36MFiles:
         chosen = self._choose({s: list(self._pixels[s]) for s in subjects}, actions, self.path_2d)
         for subject in subjects:
             before = len(data.videos)
-            for action in chosen[subject]:
-                try:
-                    data.videos += self._views(subject, action)
-                except InputError as error:
-                    if (subject, action) != UNRELIABLE:
-                        raise
-                    data.notes.append(_damaged(subject, action, error))
+            self._add(data, subject, chosen[subject], self._views)
             if len(data.videos) == before:
                 raise InputError(f"{self.path_2d}: subject {subject} has no usable action among {', '.join(actions)}")
         data.notes += self._missing_joints(data.videos)
         return data
+
+    @staticmethod
+    def _add(data: Dataset, subject: str, actions: Many[str], views: Callable[[str, str], Many[Video]]) -> None:
+        """The views of some takes, which must be good, but for the one that is known to be damaged in many copies."""
+        for action in actions:
+            try:
+                data.videos += views(subject, action)
+            except InputError as error:
+                if (subject, action) != UNRELIABLE:
+                    raise
+                data.notes.append(_damaged(subject, action, error))
 
     def _choose(self, known: dict[str, list[str]], actions: Many[str], path: Path) -> dict[str, list[str]]:
         """Per subject the takes that are asked for, in the file's order."""
