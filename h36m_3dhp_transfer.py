@@ -11,17 +11,17 @@ import copy
 import math
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
 from common import processes
 from common.adaptation.floor import with_up
-from common.adaptation.own_motion import OwnMotion
+from common.adaptation.pseudo_labels import PseudoLabels
 from common.adaptation.synthesis import Synthesis, cameras_differ, synthesise
-from common.adaptation.teacher import Teacher, pseudo_label, ray_errors
-from common.datasets.clips import Clips
+from common.adaptation.teacher import Teacher, ray_errors
+from common.datasets.clips import Batch, Clips, LabelledBatch
 from common.datasets.h36m import H36MFiles
 from common.datasets.mpi_3dhp import load_3dhp_test, load_3dhp_train, load_3dhp_videos
 from common.datasets.rates import fit_to_rate, usual_rate
@@ -219,7 +219,8 @@ def adapt(
     torch.manual_seed(args.seed)
     source_clips = Clips(source, args.number_of_frames, args.rate)
     batch_size = args.batch_size * args.accumulate
-    source_stream = source_clips.endless(batch_size, generator, flip=not args.no_data_augmentation)
+    flip = not args.no_data_augmentation
+    source_stream = source_clips.endless(batch_size, generator, flip)
 
     # What the target looks like, from its 2D: bones per person, detector noise, cameras.
     downsampled_source = [v.at_rate(args.rate) for v in source]
@@ -232,8 +233,8 @@ def adapt(
     refinement = Refinement(bones, noise.target, args.refine) if args.refine != "none" else None
     if move or args.own_motion:
         target = with_up(source_lifter, target, args.rate, refinement or Refinement(bones, noise.target))
-    own_motion = OwnMotion(args.own_motion, target, args.number_of_frames, args.rate, not args.no_data_augmentation)
     target_clips = Clips(target, args.number_of_frames, args.rate)
+    labels = PseudoLabels(target_clips, args.rate, args.num_proposals, args.relabel, args.own_motion, flip)
 
     student = copy.deepcopy(source_lifter)
     student.denoiser.set_drop_path(args.drop_path)
@@ -247,7 +248,7 @@ def adapt(
     stage = Stage("adapted", args.epochs, steps, student, optimizer, generator, args, log)
     if state := stage.resume(base := weights_hash(source_lifter)):
         teacher.load_state(state)
-        own_motion.load_state(state, teacher.lifter, refinement)
+        labels.load_state(state, teacher.lifter, refinement)
         ratios, first_taught = state["ratios"], state["first_taught"]
     model = processes.data_parallel(apply_speed_flags(student, args))
     apply_speed_flags(teacher.lifter, args)
@@ -259,9 +260,11 @@ def adapt(
         totals = {name: torch.zeros((), device=device) for name in weights if taught or name == "source_mm"}
         if epoch == first_taught:  # seen through a better lifter than at the start
             ratios = SourceBones.measure(teacher.lifter, downsampled_source).ratios(teacher.lifter, downsampled_target)
+        target_epoch: Iterator[Batch] = target_clips.epoch(batch_size, generator, flip)
         if taught:
-            own_motion.relabel(teacher.lifter, refinement, bones.lengths, ratios, epoch - int(first_taught))
-        target_epoch = target_clips.epoch(batch_size, generator, flip=not args.no_data_augmentation)
+            lengths = {name: bones.lengths * ratio for name, ratio in ratios.items()}
+            labels.relabel(teacher.lifter, lengths, refinement, epoch - int(first_taught))
+            target_epoch = labels.batches(batch_size, generator, steps)
         for step, target_batch in enumerate(target_epoch):
             # 1. Source clips, made to look like the target.
             source_batch = next(source_stream).first(len(target_batch))
@@ -269,21 +272,18 @@ def adapt(
             shaped = torch.ones_like(clip_ratios) if args.no_bone_ratios else clip_ratios
             if not args.no_source_augmentation:
                 source_batch = synthesise(source_batch, target_batch, shaped, how, generator)
-            source_batch = own_motion.mixed_into(source_batch, target_batch, how, generator)
-            lengths = to_device(bones.lengths * clip_ratios, device)
+            if taught:
+                source_batch = labels.mixed_into(source_batch, target_batch, how, generator)
             source_batch, target_batch = source_batch.to(device), target_batch.to(device)
 
-            # 2. Target clips, labelled by the teacher. A joint's weight is 1 in all over each kind of clip.
+            # 2. Target clips, labelled by the teacher. The joints' weights are 1 in all over each kind of clip.
             keypoints, intrinsics, pose = source_batch.keypoints, source_batch.intrinsics, source_batch.pose
             weight = source_batch.weights() / source_batch.weights().sum()  # (B, T, J)
-            if taught:
-                pseudo_pose, confidence = pseudo_label(
-                    teacher.lifter, target_batch, lengths, refinement, args.num_proposals, generator
-                )
+            if isinstance(target_batch, LabelledBatch):
                 keypoints = torch.cat([keypoints, target_batch.keypoints])
                 intrinsics = torch.cat([intrinsics, target_batch.intrinsics])
-                pose = torch.cat([pose, pseudo_pose])
-                weight = torch.cat([weight, confidence / confidence.sum().clamp_min(1)])
+                pose = torch.cat([pose, target_batch.pose])
+                weight = torch.cat([weight, target_batch.weights() / target_batch.weights().sum().clamp_min(1)])
 
             # The student denoises both.
             t = to_device(torch.randint(args.timestep, (len(pose),), generator=generator), device)
@@ -320,7 +320,7 @@ def adapt(
         if refinement is not None:
             refinement = refinement.remeasured(student.eval(), downsampled_source)
             about = about | {"refinement": refinement.to_dict()}
-        extra = {"base": base, "ratios": ratios, "first_taught": first_taught, **teacher.state(), **own_motion.state()}
+        extra = {"base": base, "ratios": ratios, "first_taught": first_taught, **teacher.state(), **labels.state()}
         stage.save(about, extra, keep_best=True)
     return stage.best(device), stage.history
 

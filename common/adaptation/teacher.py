@@ -1,4 +1,4 @@
-"""The teacher: the moving average of the student, and the pseudo-labels it draws (METHOD 6)."""
+"""The teacher, the moving average of the student, and the loss of a pose against keypoints (METHOD 6)."""
 
 import copy
 from collections.abc import Mapping
@@ -6,18 +6,9 @@ from typing import Any
 
 import torch
 
-from .. import processes
-from ..datasets.clips import Batch
-from ..geometry.camera import project, undistort
+from ..geometry.camera import undistort
 from ..model.lifter import Lifter
-from ..reprojection.bones import rebone
-from ..reprojection.jpma import j_agg
-from ..reprojection.refinement import Refinement
-from ..reprojection.root import estimate_root, ray_distance, solve_root
-from ..tensors import to_device
-
-REPROJECTION_SCALE = 0.02  # normalised screen coordinates, about 10 px of a 1000 px image
-SPREAD_SCALE = 0.05  # metres
+from ..reprojection.root import ray_distance, solve_root
 
 
 class Teacher:
@@ -48,48 +39,6 @@ class Teacher:
         for mine, theirs in zip(self.lifter.parameters(), student.parameters()):
             if theirs.requires_grad:
                 mine.lerp_(theirs, 1 - decay)
-
-
-@torch.no_grad()
-def pseudo_label(
-    lifter: Lifter,
-    target: Batch,
-    lengths: torch.Tensor,
-    refinement: Refinement | None,
-    num_proposals: int,
-    generator: torch.Generator,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The pose a lifter believes in and how much, joint by joint, from the 2D alone.
-
-    Hypotheses are drawn in one step with flip averaging. Their mean is refined; without a refinement they are joined
-    by JPMA with the estimated root and given the person's bone lengths. The confidence falls with the distance of a
-    joint's reprojection from its keypoint and with the hypotheses' spread; it is 0 where the joint was not seen.
-    Several processes share the clips.
-
-    Args:
-        target: its keypoints, their confidence and the intrinsics are read. lengths: (B, J) metres, the people's bones.
-
-    Returns:
-        (B, T, J, 3) metres and (B, T, J) in [0, 1].
-    """
-    clips, frames, joints, _ = target.keypoints.shape
-    noise = torch.randn(clips, num_proposals, frames, joints, 3, generator=generator, device=generator.device)
-    mine = processes.shard()
-    keypoints, intrinsics, lengths = target.keypoints[mine], target.intrinsics[mine], lengths[mine]
-    noise = to_device(noise[mine], keypoints.device)
-    hypotheses = lifter.sample(keypoints, num_proposals, 1, flip=True, noise=[noise], intrinsics=intrinsics)[:, 0]
-    rays, seen = undistort(keypoints, intrinsics), None if target.confidence is None else target.confidence[mine]
-    if refinement is not None:
-        pose = refinement(hypotheses.mean(1), rays, lengths[:, None], seen)
-    else:
-        root = estimate_root(hypotheses, keypoints, intrinsics, seen)
-        pose = rebone(j_agg(hypotheses, root, keypoints, intrinsics, seen), lengths[:, None])
-    placed = pose + solve_root(pose, rays, seen)[..., None, :]
-    errors = (project(placed, intrinsics) - keypoints).norm(dim=-1)
-    spread = (hypotheses - hypotheses.mean(1, keepdim=True)).norm(dim=-1).mean(1)  # (B, T, J)
-    confidence = torch.exp(-errors / REPROJECTION_SCALE - spread / SPREAD_SCALE)
-    confidence = confidence if seen is None else confidence * seen
-    return processes.all_gather(pose, clips), processes.all_gather(confidence, clips)
 
 
 def ray_errors(

@@ -18,8 +18,9 @@ from ..model.lifter import Lifter
 from ..tensors import constant
 from .bones import SourceBones, rebone
 from .root import NEAREST_ROOT, ray_distance, solve_root
+from .shoulders import arms_turned
 
-MODES = ("map", "snap", "none")
+MODES = ("limits", "map", "snap", "none")
 DIRECTION_ERROR = 0.05  # metres, a lifter's error of a bone's lower end against its upper end, standard deviation
 LENGTH_ERROR = 0.01  # metres, of a bone length measured from 2D
 SMALLEST_NOISE = 0.001  # of keypoints called exact, at unit depth: one pixel of a 1000 px image
@@ -152,7 +153,8 @@ class Refinement:
 
     Attributes:
         bones: of the source's people, seen through this lifter. noise: of the target's keypoints, see `refine`.
-        mode: "map" for `refine`, "snap" for `rebone_and_snap`.
+        mode: "map" for `refine`, "limits" for `refine` that also turns arms round which no shoulder allows, "snap" for
+            `rebone_and_snap`.
     """
 
     bones: SourceBones
@@ -163,7 +165,16 @@ class Refinement:
         self, pose: torch.Tensor, rays: torch.Tensor, lengths: torch.Tensor, confidence: torch.Tensor | None = None
     ) -> torch.Tensor:
         """The refined pose; shapes as for `refine`."""
-        return (refine if self.mode == "map" else rebone_and_snap)(pose, rays, lengths, self.noise, confidence)
+        if self.mode == "snap":
+            return rebone_and_snap(pose, rays, lengths, self.noise, confidence)
+        refined = refine(pose, rays, lengths, self.noise, confidence)
+        if self.mode == "limits":
+            turned, where = arms_turned(refined, pose)
+            if where.any():
+                sure = None if confidence is None else confidence[where]
+                every = lengths.expand(pose.shape[:-1])[where]
+                refined[where] = refine(turned[where], rays[where], every, self.noise, sure)
+        return refined
 
     def lengths(self, lifter: Lifter, videos: Sequence[Video]) -> dict[str, torch.Tensor]:
         """The bone lengths (J,) of every subject in some videos, from their 2D, seen through this lifter."""

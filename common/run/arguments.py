@@ -156,12 +156,15 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
         "--lora", action="store_true", help="train low-rank updates of the attention layers only, as in the paper"
     )
     adaptation.add_argument(
-        "--own-motion", type=float, default=0.0, metavar="SHARE",
+        "--own-motion", type=float, default=0.5, metavar="SHARE",
         help="of the source's clips, replaced by the target's own motion as the teacher sees it, from other sides",
     )  # fmt: skip
     adaptation.add_argument("--no-teacher", action="store_true", help="no pseudo-labels")
     adaptation.add_argument(
-        "--teacher-start", type=float, default=0.8, metavar="P", help="share of the epochs before any pseudo-label"
+        "--teacher-start", type=float, default=0.4, metavar="P", help="share of the epochs before any pseudo-label"
+    )
+    adaptation.add_argument(
+        "--relabel", type=positive, default=5, metavar="N", help="epochs after which the teacher labels the target anew"
     )
     adaptation.add_argument("--no-source-augmentation", action="store_true", help="source clips as they are")
     adaptation.add_argument("--no-bone-ratios", action="store_true", help="source people keep their own bones")
@@ -169,9 +172,9 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
         "--yaw", type=float, default=180.0, metavar="DEGREES", help="source people are seen from so far to either side"
     )
     adaptation.add_argument(
-        "--refine", choices=MODES, default="map",
+        "--refine", choices=MODES, default="limits",
         help="how poses are made to agree with keypoints and bones, in pseudo-labels and in the result: weighed by "
-        "their errors, one after the other, or not",
+        "their errors (map), with arms turned round that no shoulder allows (limits), in turn (snap), or not",
     )  # fmt: skip
 
     report = parser.add_argument_group("report")
@@ -296,8 +299,8 @@ def _check(args: argparse.Namespace) -> None:
         raise InputError(
             f"--prior-error: expected metres from 0 up, and 0 with --deterministic, found {args.prior_error}"
         )
-    if args.own_motion and (args.no_teacher or args.no_source_augmentation):
-        raise InputError("--own-motion: needs teacher and synthesis; leave out --no-teacher, --no-source-augmentation")
+    if args.no_teacher or args.no_source_augmentation:  # nobody who labels it, or no other side to show it from
+        args.own_motion = 0.0
     if not 0 <= args.pseudo_weight < math.inf:
         raise InputError(f"--pseudo-weight: expected a number from 0 up, found {args.pseudo_weight}")
     if not 0 <= args.seed < 2**63:

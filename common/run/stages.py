@@ -36,14 +36,14 @@ MUST_MATCH = (
     "accumulate", "amp", "model", "rate", "prior_error",
 )  # fmt: skip
 # Flags that older checkpoints do not know, and what they stood for.
-ADDED = {"model": "mixste", "prior_error": 0.0, "own_motion": 0.0}
+ADDED = {"model": "mixste", "prior_error": 0.0, "own_motion": 0.0, "relabel": 0}
 TARGET = ("subjects_unlabeled", "target_split", "target_intrinsics")  # each script has its own of these
 MUST_MATCH_IN = {
     "source_only": ("source_lr", "source_lrd"),
     "adapted": (
         *TARGET, "learning_rate", "lr_decay", "ema_decay", "num_proposals", "rank", "select", "pseudo_weight",
         "lora", "no_teacher", "teacher_start", "no_source_augmentation", "no_bone_ratios", "yaw", "refine",
-        "own_motion",
+        "own_motion", "relabel",
     ),
     "oracle": (*TARGET, "source_lr", "source_lrd", "source_epochs", "oracle_epochs", "supervised_target"),
 }  # fmt: skip

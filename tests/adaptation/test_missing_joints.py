@@ -10,18 +10,16 @@ from lifters import Knows
 from common.adaptation.floor import find_up, with_up
 from common.adaptation.selection import CRITERIA, reprojection
 from common.adaptation.synthesis import Synthesis, synthesise
-from common.adaptation.teacher import pseudo_label, ray_errors
+from common.adaptation.teacher import ray_errors
 from common.datasets.clips import LabelledBatch
 from common.datasets.video import LabelledVideo
 from common.evaluation.metrics import joint_errors
 from common.geometry.skeleton import H36M_17
 from common.model.inference import Sampling
-from common.reprojection.bones import SourceBones, bone_vectors
+from common.reprojection.bones import SourceBones
 from common.reprojection.refinement import Refinement
 
 WRIST = H36M_17.index("LWrist")
-REFINEMENTS = [None, *(Refinement(SourceBones(torch.ones(17), torch.ones(17)), 0.003, m) for m in ("map", "snap"))]
-EACH_REFINEMENT = pytest.mark.parametrize("refinement", REFINEMENTS, ids=["none", "map", "snap"])
 
 
 @pytest.fixture
@@ -40,44 +38,6 @@ def moved(clips: LabelledBatch, by: float = 50.0) -> LabelledBatch:
     return replace(clips, keypoints=torch.where(clips.confidence[..., None] > 0, clips.keypoints, away))
 
 
-class Draws:
-    """A lifter that answers with hypotheses (B, H, T, J, 3), whatever it sees."""
-
-    def __init__(self, hypotheses: torch.Tensor):
-        self.hypotheses = hypotheses
-
-    def sample(self, keypoints: torch.Tensor, *_: object, **__: object) -> torch.Tensor:
-        return self.hypotheses[:, None]
-
-
-@pytest.fixture
-def lifter(clips) -> Draws:
-    return Draws(clips.pose[:, None] + 0.03 * torch.randn(4, 3, 9, 17, 3, generator=generator(), dtype=torch.float64))
-
-
-@EACH_REFINEMENT
-def test_no_label_is_drawn_from_a_joint_that_was_not_seen(clips, lifter, refinement):
-    people = bone_vectors(clips.pose).norm(dim=-1)[:, 0]
-    found = [pseudo_label(lifter, seen, people, refinement, 3, generator()) for seen in (clips, moved(clips))]
-    for (pose, confidence), (other, other_confidence) in [found]:
-        torch.testing.assert_close(pose, other, rtol=0, atol=1e-9)
-        torch.testing.assert_close(confidence, other_confidence, rtol=0, atol=1e-9)
-        assert (confidence[clips.confidence == 0] == 0).all() and (confidence[clips.confidence > 0] > 0).all()
-    believed = pseudo_label(lifter, replace(moved(clips), confidence=None), people, refinement, 3, generator())
-    assert (believed[0] - found[0][0]).abs().max() > 0.01
-
-
-@EACH_REFINEMENT
-def test_a_sure_detector_is_as_one_that_does_not_say(clips, lifter, refinement):
-    people = bone_vectors(clips.pose).norm(dim=-1)[:, 0]
-    sure, silent = (replace(clips, confidence=c) for c in (torch.ones_like(clips.confidence), None))
-    found = [pseudo_label(lifter, seen, people, refinement, 3, generator()) for seen in (sure, silent)]
-    assert all(torch.equal(one, other) for one, other in zip(*found))
-    doubtful = replace(clips, confidence=torch.full_like(clips.confidence, 0.5))
-    half = pseudo_label(lifter, doubtful, people, None, 3, generator())[1]
-    torch.testing.assert_close(half, pseudo_label(lifter, silent, people, None, 3, generator())[1] / 2)
-
-
 def test_reprojection_errors_of_the_others_stay(clips):
     pose = clips.pose + 0.03 * torch.randn(clips.pose.shape, generator=generator(), dtype=torch.float64)
     seen = clips.confidence > 0
@@ -87,16 +47,17 @@ def test_reprojection_errors_of_the_others_stay(clips):
     assert torch.equal(ray_errors(pose, clips.keypoints, clips.intrinsics, torch.ones_like(clips.confidence)), plain)
 
 
-def test_a_step_of_adaptation_learns_nothing_from_them(clips, lifter):
+def test_a_step_of_adaptation_learns_nothing_from_them(clips):
     """The loss as the training loops write it, for a student of which all is a free parameter: its gradient is the same
     wherever those keypoints are, and none for those joints."""
-    people, gradients = bone_vectors(clips.pose).norm(dim=-1)[:, 0], []
+    gradients = []
     for seen in (clips, moved(clips)):
         predicted = (clips.pose + 0.05).requires_grad_()
-        pose, confidence = pseudo_label(lifter, seen, people, REFINEMENTS[1], 3, generator())
-        weight = confidence / confidence.sum().clamp_min(1)
+        weight = seen.weights() / seen.weights().sum().clamp_min(1)
         rays = seen.weights() * ray_errors(predicted, seen.keypoints, seen.intrinsics, seen.weights())
-        loss = (weight * joint_errors(predicted, pose)).sum() + 0.5 * rays.sum() / seen.weights().sum().clamp_min(1)
+        loss = (weight * joint_errors(predicted, clips.pose)).sum() + 0.5 * rays.sum() / seen.weights().sum().clamp_min(
+            1
+        )
         loss.backward()
         gradients.append(predicted.grad)
     unseen = clips.confidence == 0

@@ -31,7 +31,8 @@ from common.run.arguments import h36m_parser, mpi_3dhp_parser, parse
         ("--viz-limit -1", "viz_limit", -1), ("--lora", "lora", True), ("--no-virtual-camera", "virtual_camera", False),
         ("--teacher-start 0.25", "teacher_start", 0.25), ("--teacher-start 0", "teacher_start", 0.0),
         ("--yaw 0", "yaw", 0.0), ("--yaw 30", "yaw", 30.0), ("--no-bone-ratios", "no_bone_ratios", True),
-        ("--prior-error 0.08", "prior_error", 0.08), ("--own-motion 0.5", "own_motion", 0.5),
+        ("--prior-error 0.08", "prior_error", 0.08), ("--own-motion 0.4", "own_motion", 0.4),
+        ("--relabel 2", "relabel", 2),
         ("--refine snap", "refine", "snap"), ("--refine none", "refine", "none"),
     ],
 )  # fmt: skip
@@ -55,8 +56,14 @@ def test_papers_settings_are_the_defaults():
 
 def test_adaptations_own_defaults():
     args = arguments()
-    assert (args.teacher_start, args.yaw, args.refine) == (0.8, 180.0, "map")
+    assert (args.teacher_start, args.yaw, args.refine) == (0.4, 180.0, "limits")
     assert args.virtual_camera and not (args.lora or args.no_teacher or args.no_bone_ratios or args.deterministic)
+
+
+@pytest.mark.parametrize("flag", ["--no-teacher", "--no-source-augmentation"])
+def test_without_a_teacher_or_synthesis_no_motion_is_the_targets_own(flag):
+    assert arguments().own_motion == 0.5
+    assert arguments(flag).own_motion == arguments(flag, "--own-motion", 0.3).own_motion == 0
 
 
 def test_a_regressor_draws_once():
@@ -112,7 +119,7 @@ BAD = [
     ("--source-only --source-checkpoint a.bin", "--source-checkpoint"), ("--yaw 200", "--yaw: expected degrees from 0"),
     ("--prior-error -1", "--prior-error: expected metres"), ("--prior-error nan", "--prior-error"),
     ("--prior-error 0.1 --deterministic", "0 with --deterministic"), ("--own-motion 1", "--own-motion"),
-    ("--own-motion 0.5 --no-teacher", "--own-motion: needs"), ("--own-motion -1", "--own-motion: expected a number"),
+    ("--relabel 0", "--relabel"), ("--own-motion -1", "--own-motion: expected a number"),
     ("--yaw -1", "found -1"), ("--yaw nan", "--yaw"), ("--teacher-start 1", "--teacher-start: expected a number from"),
     ("--teacher-start -0.1", "--teacher-start"), ("--teacher-start nan", "--teacher-start"),
     ("--refine both", "--refine"), ("--no-lora", "--no-lora"),
