@@ -35,7 +35,8 @@ if __package__ in (None, ""):  # run as a script: Python looks in benchmarks/ on
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common import processes
-from common.adaptation.teacher import Teacher, pseudo_label, ray_errors
+from common.adaptation.pseudo_labels import PHASES, label_videos
+from common.adaptation.teacher import Teacher, ray_errors
 from common.datasets.cameras_h36m import h36m_cameras
 from common.datasets.clips import LabelledBatch
 from common.datasets.video import LabelledVideo
@@ -59,7 +60,7 @@ RESULTS = Path(__file__).resolve().parent / "results"
 GEMM = 4096
 JOINTS = len(H36M_17.joints)
 CLIPS = 2  # in a training step; in adaptation one is the source's, one the target's
-TEACHER_HYPOTHESES = 3
+TEACHER_HYPOTHESES, RELABEL = 3, 5  # of a label; steps with a clip until it is made anew
 GIGABYTE = 1e9
 ROUNDS = 5
 LONG = 20.0  # seconds; rows that take longer have one warm-up and three rounds
@@ -80,15 +81,19 @@ SIZES = {"small": Size(81, 128, 4, 4), "full": Size(243, 512, 8, 1)}
 
 @dataclass(frozen=True)
 class Row:
-    """What is timed: its title, the passes of the network it stands for (of one clip), and the target per size."""
+    """What is timed: its title, the passes of the network it stands for (of one clip), and the target per size; `steps`
+    of it are timed together."""
 
     title: str
     passes: float
     efficiency: dict[str, float] = field(default_factory=dict)
     peak_gb: dict[str, float] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    steps: int = 1
 
 
+# The student's forward passes with activation gradients, and no gradients of the frozen weights; the teacher's labels.
+ADAPT_PASSES = 2 * CLIPS + 2 * TEACHER_HYPOTHESES * PHASES / RELABEL
 ADAPT_RATIO = 1.5  # at most, of a LoRA adaptation step's time over a plain training step's
 ROWS = {
     "plain_forward": Row("plain: forward, 1 clip", 1),
@@ -100,14 +105,14 @@ ROWS = {
     "plain_train": Row("plain: training step, 2 clips", 3 * CLIPS),
     "train": Row("training step, 2 clips", 3 * CLIPS, {"full": 0.80, "small": 0.55}, {"full": 5, "small": 5}),
     "train_recompute": Row("  --gradient-checkpointing", 3 * CLIPS, {}, {"full": 2.5, "small": 2.5}),
-    # The teacher's forward passes; the student's with activation gradients, and no gradients of the frozen weights.
-    "adapt": Row("LoRA adaptation step, 2 clips", 2 * TEACHER_HYPOTHESES + 2 * CLIPS, {}, {"full": 3, "small": 3}),
+    "adapt": Row("LoRA adaptation step, 2 clips", ADAPT_PASSES, {}, {"full": 3, "small": 3}, steps=RELABEL),
     "adapt_without_tcache": Row(
         "  GLIBC_TUNABLES (see README)",
-        2 * TEACHER_HYPOTHESES + 2 * CLIPS,
+        ADAPT_PASSES,
         {},
         {"full": 3, "small": 3},
         {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"},
+        RELABEL,
     ),
     "evaluate": Row("evaluation, 8 windows, H2 K1", 8 * 2 * 2),
 }
@@ -229,7 +234,7 @@ def measure(name: str, args: argparse.Namespace) -> dict[str, Any]:
     times: list[float] = []
     products: list[float] = []
     for _ in range(3 if long else ROUNDS):  # in turn, as the machine may be slower at one time than at another
-        times += timed(run, size.repeats, device)
+        times += [seconds / ROWS[name].steps for seconds in timed(run, size.repeats, device)]
         products += timed(lambda: a @ b, 1, device)
     rate = 2 * GEMM**3 / median(products)
     seconds = median(times)
@@ -276,23 +281,7 @@ def prepared(name: str, size: Size, args: argparse.Namespace) -> Callable[[], An
         return training_step(lifter, batch)
     if what == "adapt":
         return adaptation_step(lifter, batch, speed)
-    videos = [
-        LabelledVideo(
-            subject="S1",
-            action="Walking",
-            camera=str(i),
-            keypoints=keypoints,
-            intrinsics=intrinsics,
-            width=1000,
-            height=1000,
-            fps=50.0,
-            pose=pose,
-            trajectory=trajectory,
-        )  # fmt: skip
-        for i, (keypoints, intrinsics, pose, trajectory) in enumerate(
-            zip(batch.keypoints.cpu(), batch.intrinsics.cpu(), batch.pose.cpu(), batch.trajectory.cpu())
-        )
-    ]
+    videos = as_videos(batch)
     return lambda: evaluate(lifter, videos, Sampling(2, 1), "estimated")
 
 
@@ -306,26 +295,40 @@ def training_step(lifter: Lifter, batch: LabelledBatch) -> Callable[[], None]:
 
 
 def adaptation_step(lifter: Lifter, batch: LabelledBatch, speed: Namespace) -> Callable[[], None]:
-    """A step of LoRA adaptation: a teacher labels the target's half of the clips, the student learns from both."""
+    """`RELABEL` steps of LoRA adaptation: a teacher labels `PHASES` phases of the target's half of the clips, then the
+    student learns from both halves."""
     generator = torch.Generator().manual_seed(0)
     add_lora(lifter.denoiser, rank=4)
     teacher = Teacher(lifter, 0.999)
     apply_speed_flags(teacher.lifter, speed)
     optimizer = torch.optim.AdamW([p for p in lifter.parameters() if p.requires_grad], fused=batch.pose.is_cuda)
     half = len(batch) // 2
-    target, source_pose = batch.first(half), batch.pose[half:]
-    lengths = torch.full((half, JOINTS), 0.25, device=batch.pose.device)
-    refinement = Refinement(SourceBones(lengths[0], lengths[0]), noise=0.005)
+    target, source_pose = [v.unlabelled() for v in as_videos(batch.first(half))] * PHASES, batch.pose[half:]
+    lengths = {"S1": torch.full((JOINTS,), 0.25)}
+    refinement = Refinement(SourceBones(lengths["S1"], lengths["S1"]), noise=0.005, mode="limits")
+    weight = torch.ones_like(batch.pose[..., 0]) / source_pose[..., 0].numel()
 
-    def step() -> None:
-        pseudo, confidence = pseudo_label(teacher.lifter, target, lengths, refinement, TEACHER_HYPOTHESES, generator)
-        pose = torch.cat([pseudo, source_pose])
-        alike = torch.ones_like(source_pose[..., 0]) / source_pose[..., 0].numel()
-        weight = torch.cat([confidence / confidence.sum().clamp_min(1), alike])
-        student_step(lifter, optimizer, batch, pose, weight, generator, rays_of=half)
-        teacher.update(lifter)
+    def steps() -> None:
+        labelled = label_videos(teacher.lifter, target, lengths, refinement, TEACHER_HYPOTHESES)
+        pseudo = torch.stack([v.pose for v in labelled[:half]]).to(batch.pose.device)
+        for _ in range(RELABEL):
+            student_step(lifter, optimizer, batch, torch.cat([pseudo, source_pose]), weight, generator, rays_of=half)
+            teacher.update(lifter)
 
-    return step
+    return steps
+
+
+def as_videos(batch: LabelledBatch) -> list[LabelledVideo]:
+    """A video per clip."""
+    return [
+        LabelledVideo(
+            subject="S1", action="Walking", camera=str(i), keypoints=keypoints, intrinsics=intrinsics, width=1000,
+            height=1000, fps=50.0, pose=pose, trajectory=trajectory,
+        )
+        for i, (keypoints, intrinsics, pose, trajectory) in enumerate(
+            zip(batch.keypoints.cpu(), batch.intrinsics.cpu(), batch.pose.cpu(), batch.trajectory.cpu())
+        )
+    ]  # fmt: skip
 
 
 def student_step(
