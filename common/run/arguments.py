@@ -150,13 +150,13 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
         help="which epoch is the result: the last, or by agreement without labels; oracle uses labels, for comparison",
     )
     adaptation.add_argument(
-        "--pseudo-weight", type=float, default=1.0, metavar="W", help="of the loss against the teacher's pseudo-labels"
+        "--pseudo-weight", type=float, default=0.0, metavar="W", help="of the loss against pseudo-labels, as in the paper: 1"
     )
     adaptation.add_argument(
         "--lora", action="store_true", help="train low-rank updates of the attention layers only, as in the paper"
     )
     adaptation.add_argument(
-        "--own-motion", type=float, default=0.5, metavar="SHARE",
+        "--own-motion", type=float, default=0.7, metavar="SHARE",
         help="of the source's clips, replaced by the target's own motion as the teacher sees it, from other sides",
     )  # fmt: skip
     adaptation.add_argument("--no-teacher", action="store_true", help="no pseudo-labels")

@@ -56,13 +56,13 @@ def test_papers_settings_are_the_defaults():
 
 def test_adaptations_own_defaults():
     args = arguments()
-    assert (args.teacher_start, args.yaw, args.refine) == (0.4, 180.0, "limits")
+    assert (args.teacher_start, args.yaw, args.refine, args.pseudo_weight) == (0.4, 180.0, "limits", 0.0)
     assert args.virtual_camera and not (args.lora or args.no_teacher or args.no_bone_ratios or args.deterministic)
 
 
 @pytest.mark.parametrize("flag", ["--no-teacher", "--no-source-augmentation"])
 def test_without_a_teacher_or_synthesis_no_motion_is_the_targets_own(flag):
-    assert arguments().own_motion == 0.5
+    assert arguments().own_motion == 0.7
     assert arguments(flag).own_motion == arguments(flag, "--own-motion", 0.3).own_motion == 0
 
 
