@@ -60,10 +60,19 @@ def find_up(lifter: Lifter, videos: Sequence[Video], refinement: Refinement) -> 
     bones = refinement.bones
     ratios = bone_ratios(apparent_bone_lengths(*seen), bones.apparent)
     pose = refinement(seen.pose, seen.rays, bones.lengths * ratios, seen.confidence)
+    return up_of(pose, solve_root(pose, seen.rays, seen.confidence), seen.confidence)
+
+
+def up_of(pose: torch.Tensor, root: torch.Tensor, confidence: torch.Tensor | None = None) -> torch.Tensor:
+    """Up (3,), camera axes, from one person's poses (F, J, 3) about their roots (F, 3), metres.
+
+    Args:
+        confidence: (F, J); frames in which a foot was not seen tell nothing of the floor.
+    """
     up = mean_upright(pose)
     both = H36M_17.indices("RFoot", "LFoot")
-    feet = (pose + solve_root(pose, seen.rays, seen.confidence)[:, None])[:, both]  # (F, 2, 3)
-    if seen.confidence is not None and (visible := (seen.confidence[:, both] > 0).all(1)).any():
+    feet = (pose + root[:, None])[:, both]  # (F, 2, 3)
+    if confidence is not None and (visible := (confidence[:, both] > 0).all(1)).any():
         feet = feet[visible]
     lower = (feet @ up).argmin(1)
     return floor_normal(feet[torch.arange(len(feet)), lower], up)

@@ -16,11 +16,12 @@ import torch
 from .. import processes
 from ..datasets.clips import Batch, Clips, LabelledBatch
 from ..datasets.video import LabelledVideo, Video
+from ..datasets.windows import stitch
 from ..geometry.camera import undistort
 from ..model.inference import Sampling, draw_hypotheses
 from ..model.lifter import Lifter
 from ..reprojection.bones import rebone
-from ..reprojection.jpma import REFINED, aggregate
+from ..reprojection.jpma import aggregate, p_agg
 from ..reprojection.refinement import Refinement
 from ..reprojection.root import solve_root
 from .synthesis import Synthesis, synthesise
@@ -42,10 +43,12 @@ def label_videos(
     """
     found = []
     for video, hypotheses in draw_hypotheses(lifter, videos, Sampling(num_proposals, 1)):
-        person = lengths[video.subject]
-        poses, _ = aggregate(hypotheses[:, -1], video, "estimated", refinement, person)
-        pose = poses[REFINED] if refinement else rebone(poses["J_Agg"], person)
-        root = solve_root(pose, undistort(video.keypoints, video.intrinsics), video.confidence)
+        last, person, rays = hypotheses[:, -1], lengths[video.subject], undistort(video.keypoints, video.intrinsics)
+        if refinement is not None:
+            pose = refinement(stitch(p_agg(last), len(video)), rays, person, video.confidence)
+        else:
+            pose = rebone(aggregate(last, video, "estimated")[0]["J_Agg"], person)
+        root = solve_root(pose, rays, video.confidence)
         found.append(LabelledVideo(**vars(video), pose=pose, trajectory=root))
     return found
 

@@ -150,7 +150,7 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
         help="which epoch is the result: the last, or by agreement without labels; oracle uses labels, for comparison",
     )
     adaptation.add_argument(
-        "--pseudo-weight", type=float, default=0.0, metavar="W", help="of the loss against pseudo-labels; the paper's is 1"
+        "--pseudo-weight", type=float, default=0.0, metavar="W", help="of the loss against pseudo-labels (paper: 1)"
     )
     adaptation.add_argument(
         "--lora", action="store_true", help="train low-rank updates of the attention layers only, as in the paper"
