@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .geometry.camera import Camera as Camera
+    from .keypoints.read import read_keypoints as read_keypoints
     from .model.checkpoint import load_lifter as load_lifter
     from .model.lifter import Lifter as Lifter
     from .reprojection.lifting import lift as lift
@@ -21,8 +22,9 @@ _HOMES = {
     "Lifter": ".model.lifter",
     "lift": ".reprojection.lifting",
     "load_lifter": ".model.checkpoint",
+    "read_keypoints": ".keypoints.read",
 }
-__all__ = ["Camera", "Lifter", "lift", "load_lifter"]
+__all__ = ["Camera", "Lifter", "lift", "load_lifter", "read_keypoints"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,10 +1,11 @@
-"""The commands of the installed package: `posynda check [DIR]`, `posynda sample --out DIR`."""
+"""The commands of the installed package: `posynda lift FILE -m CHECKPOINT`, `posynda check [DIR]`,
+`posynda sample --out DIR`."""
 
 import sys
 
 from .errors import InputError, run_script
 
-COMMANDS = ("check", "sample")
+COMMANDS = ("check", "lift", "sample")
 
 
 def main() -> None:
@@ -17,6 +18,10 @@ def main() -> None:
         from .run import check
 
         check.main()
+    elif command == "lift":
+        from .run import footage
+
+        footage.main()
     else:
         from .sample import __main__ as sample
 

@@ -4,7 +4,10 @@ import ast
 from pathlib import Path
 
 COMMON = Path(__file__).parents[1] / "common"
-FLOORS = "geometry datasets mocap sample model reprojection adaptation evaluation run".split()  # the ground floor first
+# The ground floor first.
+FLOORS = (
+    "geometry motion viewer datasets keypoints mocap sample model reprojection adaptation footage evaluation run"
+).split()
 
 
 def test_imports_point_downwards():

@@ -139,8 +139,84 @@ COCO_17 = Skeleton(
     right=("REye", "REar", "RShoulder", "RElbow", "RWrist", "RHip", "RKnee", "RAnkle"),
 )  # fmt: skip
 
+# COCO-17 and then the joints in the middle of the body and the feet; AlphaPose, Pose2Sim, RTMPose.
+HALPE_26 = Skeleton(
+    name="Halpe-26",
+    joints=(
+        *COCO_17.joints, "head_top", "neck", "hip",
+        "LBigToe", "RBigToe", "LSmallToe", "RSmallToe", "LHeel", "RHeel",
+    ),
+    root=None,
+    bones={},
+    left=(*COCO_17.left, "LBigToe", "LSmallToe", "LHeel"),
+    right=(*COCO_17.right, "RBigToe", "RSmallToe", "RHeel"),
+)  # fmt: skip
+
+# OpenPose's first model, with the neck midway between the shoulders.
+OPENPOSE_18 = Skeleton(
+    name="OpenPose COCO-18",
+    joints=(
+        "nose", "neck", "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist",
+        "RHip", "RKnee", "RAnkle", "LHip", "LKnee", "LAnkle", "REye", "LEye", "REar", "LEar",
+    ),
+    root=None,
+    bones={},
+    left=COCO_17.left,
+    right=COCO_17.right,
+)  # fmt: skip
+
+BODY_25 = Skeleton(
+    name="OpenPose BODY_25",
+    joints=(
+        "nose", "neck", "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist", "mid_hip",
+        "RHip", "RKnee", "RAnkle", "LHip", "LKnee", "LAnkle", "REye", "LEye", "REar", "LEar",
+        "LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel",
+    ),
+    root=None,
+    bones={},
+    left=HALPE_26.left,
+    right=HALPE_26.right,
+)  # fmt: skip
+
+# As many joints as BODY_25 in another order. Its neck is where the head begins, not midway between the shoulders.
+BODY_25B = Skeleton(
+    name="OpenPose BODY_25B",
+    joints=(
+        *COCO_17.joints, "upper_neck", "head_top",
+        "LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel",
+    ),
+    root=None,
+    bones={},
+    left=HALPE_26.left,
+    right=HALPE_26.right,
+)  # fmt: skip
+
+# MediaPipe Pose.
+BLAZEPOSE_33 = Skeleton(
+    name="BlazePose-33",
+    joints=(
+        "nose", "LEyeInner", "LEye", "LEyeOuter", "REyeInner", "REye", "REyeOuter", "LEar", "REar", "LMouth", "RMouth",
+        "LShoulder", "RShoulder", "LElbow", "RElbow", "LWrist", "RWrist", "LPinky", "RPinky", "LIndex", "RIndex",
+        "LThumb", "RThumb", "LHip", "RHip", "LKnee", "RKnee", "LAnkle", "RAnkle", "LHeel", "RHeel",
+        "LFootIndex", "RFootIndex",
+    ),
+    root=None,
+    bones={},
+    left=(*COCO_17.left, "LEyeInner", "LEyeOuter", "LMouth", "LPinky", "LIndex", "LThumb", "LHeel", "LFootIndex"),
+    right=(*COCO_17.right, "REyeInner", "REyeOuter", "RMouth", "RPinky", "RIndex", "RThumb", "RHeel", "RFootIndex"),
+)  # fmt: skip
+
 # What flags and `lift` call the orders that files may have.
-JOINT_ORDERS = {"h36m": H36M_17, "3dhp": MPI_3DHP_17, "coco": COCO_17}
+JOINT_ORDERS = {
+    "h36m": H36M_17, "3dhp": MPI_3DHP_17, "coco": COCO_17, "halpe26": HALPE_26, "body25": BODY_25,
+    "body25b": BODY_25B, "openpose18": OPENPOSE_18, "blazepose": BLAZEPOSE_33,
+}  # fmt: skip
+
+_PLAIN: dict[str, tuple[str, ...]] = {"RFoot": ("RAnkle",), "LFoot": ("LAnkle",), "Neck/Nose": ("nose",)}
+_OF_SIDES: dict[str, tuple[str, ...]] = {  # for orders that have no joint in the middle of the body
+    "Hip": ("LHip", "RHip"), "Thorax": ("LShoulder", "RShoulder"), "Spine": ("LHip", "RHip", "LShoulder", "RShoulder"),
+}  # fmt: skip
+_OF_EYES: dict[str, tuple[str, ...]] = {"Head": ("LEye", "REye")}
 
 # (from, to) -> per joint of the second the joints of the first whose mean it is; joints left out bear the same name.
 _CONVERSIONS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
@@ -153,10 +229,18 @@ _CONVERSIONS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
         "pelvis": ("Hip",), "RAnkle": ("RFoot",), "LAnkle": ("LFoot",), "spine": ("Spine",), "neck": ("Thorax",),
         "head": ("Neck/Nose",), "head_top": ("Head",),
     },
-    (COCO_17.name, H36M_17.name): {
-        "Hip": ("LHip", "RHip"), "RFoot": ("RAnkle",), "LFoot": ("LAnkle",), "Thorax": ("LShoulder", "RShoulder"),
-        "Spine": ("LHip", "RHip", "LShoulder", "RShoulder"), "Neck/Nose": ("nose",), "Head": ("LEye", "REye"),
+    (COCO_17.name, H36M_17.name): _PLAIN | _OF_SIDES | _OF_EYES,
+    (HALPE_26.name, H36M_17.name): _PLAIN | {
+        "Hip": ("hip",), "Spine": ("neck", "hip"), "Thorax": ("neck",), "Head": ("head_top",),
     },
+    (BODY_25.name, H36M_17.name): _PLAIN | _OF_EYES | {
+        "Hip": ("mid_hip",), "Spine": ("neck", "mid_hip"), "Thorax": ("neck",),
+    },
+    (BODY_25B.name, H36M_17.name): _PLAIN | _OF_SIDES | {"Head": ("head_top",)},
+    (OPENPOSE_18.name, H36M_17.name): _PLAIN | _OF_EYES | {
+        "Hip": ("LHip", "RHip"), "Spine": ("LHip", "RHip", "neck", "neck"), "Thorax": ("neck",),
+    },
+    (BLAZEPOSE_33.name, H36M_17.name): _PLAIN | _OF_SIDES | _OF_EYES,
 }  # fmt: skip
 
 
@@ -176,14 +260,41 @@ def convert(points: Points, source: Skeleton, target: Skeleton) -> Points:
         raise ValueError(f"{source.name} has {len(source.joints)} joints, the points have {points.shape[-2]}")
     if source == target:
         return points
-    if (source.name, target.name) not in _CONVERSIONS:
-        raise ValueError(f"no conversion from {source.name} to {target.name}")
-    recipe = _CONVERSIONS[source.name, target.name]
-    sources = [source.indices(*recipe.get(joint, (joint,))) for joint in target.joints]
+    sources = joint_sources(source, target)
     if all(len(s) == 1 for s in sources):
         return points[..., [s[0] for s in sources], :]
     means = [points[..., s, :].mean(-2) for s in sources]
     return torch.stack(means, -2) if isinstance(points, torch.Tensor) else np.stack(means, -2)
+
+
+def joint_sources(source: Skeleton, target: Skeleton) -> list[list[int]]:
+    """Per joint of `target` the numbers of the joints of `source` whose mean it is; one may count twice.
+
+    Raises:
+        ValueError: no conversion between the two is defined.
+    """
+    if source == target:
+        return [[joint] for joint in range(len(target.joints))]
+    if (source.name, target.name) not in _CONVERSIONS:
+        raise ValueError(f"no conversion from {source.name} to {target.name}")
+    recipe = _CONVERSIONS[source.name, target.name]
+    return [source.indices(*recipe.get(joint, (joint,))) for joint in target.joints]
+
+
+def conversion_name(order: str) -> str:
+    """What was done to joints of an order of `JOINT_ORDERS` to make them Human3.6M's, in one line for output files.
+
+    Conversions are not interchangeable: a head that is the middle of the eyes is not the top of a head.
+    """
+    skeleton = JOINT_ORDERS[order]
+    if skeleton == H36M_17:
+        return f"{H36M_17.name} as it is"
+    made = []
+    for joint, numbers in zip(H36M_17.joints, joint_sources(skeleton, H36M_17)):
+        theirs = [skeleton.joints[number] for number in numbers]
+        if theirs != [joint]:
+            made.append(f"{joint} = {theirs[0]}" if len(theirs) == 1 else f"{joint} = mean({', '.join(theirs)})")
+    return f"{skeleton.name} to {H36M_17.name}: {'; '.join(made)}; the rest by name"
 
 
 def mirror(points: Points, skeleton: Skeleton = H36M_17) -> Points:

@@ -1,0 +1,174 @@
+"""`lift.py` from end to end: a detector's file in, every kind of file out, one line for what is wrong."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from bodies import batch
+from scripts import ROOT, assert_ends_with_one_line, run_script
+
+from common.geometry.skeleton import COCO_17, H36M_17
+from common.model.checkpoint import save_checkpoint
+from common.model.lifter import Lifter
+from common.model.mixste import MixSTE
+from common.motion.poses import WRITERS
+from common.reprojection.bones import SourceBones, bone_lengths
+from common.reprojection.refinement import Refinement
+from common.run import footage
+
+FRAMES = 31
+SAME = {"nose": "Neck/Nose", "LAnkle": "LFoot", "RAnkle": "RFoot"}
+BESIDE_THE_NOSE = {"LEye": (6, -5), "REye": (-6, -5), "LEar": (12, -3), "REar": (-12, -3)}
+
+
+def coco(shift: float = 0.0) -> np.ndarray:
+    """(F, 17, 2) pixels in a picture of 1000 x 1000."""
+    seen = (batch(1, FRAMES).keypoints[0].numpy() + 1) * 500
+    joints = []
+    for name in COCO_17.joints:
+        near = BESIDE_THE_NOSE.get(name, (0, 0))
+        joint = "Neck/Nose" if name in BESIDE_THE_NOSE else SAME.get(name, name)
+        joints.append(seen[:, H36M_17.index(joint)] + near)
+    return np.stack(joints, 1) + [shift, 0]
+
+
+def alphapose(path: Path, *people: np.ndarray, missing: range = range(0)) -> Path:
+    rows = [
+        {"image_id": f"{f}.jpg", "category_id": 1, "score": 2.0, "keypoints": [x for p in pose for x in (*p, 0.9)]}
+        for f in range(FRAMES)
+        if f not in missing
+        for pose in (person[f].tolist() for person in people)
+    ]
+    path.write_text(json.dumps(rows))
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A lifter that has learnt nothing, and bones to refine with."""
+    torch.manual_seed(0)
+    bones = bone_lengths([_bodies()])
+    refinement = Refinement(SourceBones(bones, bones.clamp_min(0.01)), 0.002, "limits").to_dict()
+    path = tmp_path_factory.mktemp("model") / "tiny.bin"
+    about = {"arguments": {"rate": 5.0}, "refinement": refinement, "synthetic": True}
+    save_checkpoint(path, Lifter(MixSTE(9, 17, 16, 1), virtual_camera=True).eval(), 1, 0.0, about)
+    return path
+
+
+def _bodies():
+    from bodies import video
+
+    return video(9)
+
+
+def test_every_file_is_written(model, tmp_path, capsys):
+    file = alphapose(tmp_path / "keypoints.json", coco())
+    footage.main([str(file), "-m", str(model), "--size", "1000x1000", "--fps", "25", "--height", "1.8"])
+    folder = tmp_path / "keypoints_3d"
+    assert {p.name for p in folder.iterdir()} == {f"poses{ending}" for ending in footage.WRITTEN}
+    with np.load(folder / "poses.npz") as found:
+        assert found["positions"].shape == (FRAMES, 17, 3) and np.isfinite(found["positions"]).all()
+        about = json.loads(str(found["about"]))
+    assert "COCO-17" in about["conversion"] and about["checkpoint"] == "tiny.bin"
+    assert any("focal length" in line for line in about["assumed"])
+    assert not any("size" in line or "frames a second" in line for line in about["assumed"])
+    said = capsys.readouterr().out
+    assert "alphapose, 31 frames" in said and "assumed focal length: 1200 pixels" in said and "reprojection" in said
+    page = (folder / "poses.html").read_text()
+    assert "synthetic people" in page
+
+
+def test_what_is_not_known_is_assumed_aloud(model, tmp_path, capsys):
+    file = alphapose(tmp_path / "keypoints.json", coco())
+    footage.main([str(file), "-m", str(model), "--write", "npz", "-o", str(tmp_path / "out")])
+    said = capsys.readouterr().out
+    for words in ("frames a second: 30; give --fps", "image: ", "focal length: ", "size: that of the people"):
+        assert f"assumed {words}" in said
+    assert [p.name for p in (tmp_path / "out").iterdir()] == ["poses.npz"]
+
+
+@pytest.mark.parametrize("lens", [["--focal", "1500"], ["--fov", "36.87"]])
+def test_a_lens_that_is_given_is_used(model, tmp_path, lens):
+    file = alphapose(tmp_path / "keypoints.json", coco())
+    footage.main([str(file), "-m", str(model), "--size", "1000x1000", "--write", "json", *lens])
+    record = json.loads((tmp_path / "keypoints_3d" / "poses.json").read_text())
+    assert record["camera"]["intrinsics"][0] == pytest.approx(1500, rel=1e-3)
+
+
+def test_one_person_or_all(model, tmp_path, capsys):
+    """Two people side by side, one of them out of sight for some frames; the other one is lifted unless asked."""
+    file = alphapose(tmp_path / "keypoints.json", coco(), coco(400.0))
+    rows = [row for row in json.loads(file.read_text()) if not (row["keypoints"][0] > 700 and row["image_id"] < "2")]
+    file.write_text(json.dumps(rows))
+    flags = [str(file), "-m", str(model), "--size", "1400x1000", "--write", "csv"]
+    footage.main(flags)
+    assert "2 people: 0 (31 frames)" in capsys.readouterr().out
+    footage.main([*flags, "--person", "all", "-o", str(tmp_path / "all")])
+    assert {p.name for p in (tmp_path / "all").iterdir()} == {"poses_0.csv", "poses_1.csv"}
+    one = (tmp_path / "keypoints_3d" / "poses.csv").read_text()
+    assert one == (tmp_path / "all" / "poses_0.csv").read_text()
+    footage.main([*flags, "--person", "1", "-o", str(tmp_path / "second")])
+    assert (tmp_path / "second" / "poses.csv").read_text() == (tmp_path / "all" / "poses_1.csv").read_text()
+
+
+def test_frames_without_the_person_are_bridged_and_said(model, tmp_path, capsys):
+    file = alphapose(tmp_path / "keypoints.json", coco(), missing=range(10, 20))
+    footage.main([str(file), "-m", str(model), "--size", "1000x1000", "--fps", "30", "--write", "npz"])
+    with np.load(tmp_path / "keypoints_3d" / "poses.npz") as found:
+        assert len(found["positions"]) == FRAMES
+    said = capsys.readouterr().out
+    assert "32.3% of the joints missing" in said and "do not trust: 32% of joints missing" in said
+
+
+def test_lifting_again_gives_the_same(model, tmp_path):
+    file = alphapose(tmp_path / "keypoints.json", coco())
+    for folder in "ab":
+        footage.main([str(file), "-m", str(model), "-o", str(tmp_path / folder)])
+    for ending in footage.WRITTEN:
+        one, other = (tmp_path / folder / f"poses{ending}" for folder in "ab")
+        if ending != ".npz":  # a zip has the time in it
+            assert one.read_bytes() == other.read_bytes(), ending
+
+
+@pytest.mark.slow
+def test_from_the_command_line(model, tmp_path):
+    file = alphapose(tmp_path / "keypoints.json", coco())
+    done = run_script("lift.py", file, "-m", model, "--size", "1000x1000")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "keypoints_3d" / "poses.html").stat().st_size < 300_000
+    help_text = run_script("lift.py", "--help").stdout
+    assert len(help_text.splitlines()) < 50
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("content", "flags"),
+    [("", []), ("[]", []), ('[{"image_id": 1', []), ('{"a": 1}', []), (None, [])],
+    ids=["empty", "nobody", "truncated", "something else", "no file"],
+)
+def test_bad_files_end_with_one_line(model, tmp_path, content, flags):
+    file = tmp_path / "keypoints.json"
+    if content is not None:
+        file.write_text(content)
+    assert_ends_with_one_line(ROOT / "lift.py", file, "-m", model, *flags)
+    assert not (tmp_path / "keypoints_3d").exists()
+
+
+@pytest.mark.parametrize(
+    "flags",
+    ["--size 10", "--size 0x5", "--fps 0", "--fps nan", "--focal -3", "--fov 180", "--height 9", "--write pdf",
+     "--person 7", "--format gif", "-m missing.bin", "--focal 900 --fov 60", "-num_proposals 0"],
+)  # fmt: skip
+def test_bad_flags(model, tmp_path, flags):
+    file = alphapose(tmp_path / "keypoints.json", coco())
+    words = ["-m", str(model), "--size", "1000x1000", *flags.split()]
+    with pytest.raises((SystemExit, Exception)) as caught:
+        footage.main([str(file), *words])
+    assert type(caught.value).__name__ in ("SystemExit", "InputError")
+    assert not (tmp_path / "keypoints_3d").exists()
+
+
+def test_an_unknown_ending_is_known_before_any_work():
+    assert set(footage.WRITTEN) <= {*WRITERS, footage.PAGE}
