@@ -1,5 +1,6 @@
 """The recipes of CONTRIBUTING.md and the README's code, run as they stand there."""
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import h36m_transfer
 from common.evaluation.protocol import evaluate
 from common.geometry import skeleton
 from common.geometry.camera import Camera
+from common.keypoints.read import FORMATS, read_keypoints
 from common.model.checkpoint import load_lifter, save_checkpoint
 from common.model.inference import Sampling
 from common.model.lifter import Lifter
@@ -40,7 +42,8 @@ def run_code(page: str, title: str = ".*?", **names: Any) -> dict[str, Any]:
 @pytest.fixture(autouse=True)
 def registries() -> Iterator[None]:
     """The recipes add to these; afterwards they are as before."""
-    with patch.dict(skeleton.JOINT_ORDERS), patch.dict(skeleton._CONVERSIONS), patch.dict(DENOISERS):
+    orders = patch.dict(skeleton.JOINT_ORDERS), patch.dict(skeleton._CONVERSIONS)
+    with orders[0], orders[1], patch.dict(DENOISERS), patch.dict(FORMATS):
         yield
 
 
@@ -53,6 +56,16 @@ def transfer(source: list, target: list, folder: Path, *flags: object) -> tuple[
         noise = KeypointNoise.measure(source, target)
         adapted, _ = h36m_transfer.adapt(model, source, target, noise, None, args, {}, CPU, log)
     return model, adapted
+
+
+def test_a_detectors_file_format(tmp_path):
+    run_code("CONTRIBUTING.md", "To add a detector's file format")
+    people = np.random.default_rng(0).uniform(100, 900, (3, 17, 3))
+    people[..., 2] = 0.5
+    (tmp_path / "file.json").write_text(json.dumps({"toy": people.tolist()}))
+    found = read_keypoints(tmp_path / "file.json")
+    assert (found.format, found.order, found.frame.tolist()) == ("toy", "coco", [0, 1, 2])
+    np.testing.assert_allclose(found.pixels, people[..., :2])
 
 
 def test_a_dataset(tmp_path):
