@@ -95,4 +95,4 @@ def test_the_commands_of_the_package(folder, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["posynda", "dance"])
     with pytest.raises(SystemExit) as caught:
         cli()
-    assert caught.value.code == 2 and "expected one of check, sample" in capsys.readouterr().err
+    assert caught.value.code == 2 and "expected one of check, lift, sample" in capsys.readouterr().err
