@@ -25,7 +25,7 @@ _LANDMARK = {"landmark", "landmarkid", "landmarkindex", "landmarkidx", "landmark
 
 def recognises(source: Source) -> bool:
     """A header of both coordinates of many landmarks, or of a frame, a landmark, x and y."""
-    if source.folder or b"," not in source.head and b";" not in source.head and b"\t" not in source.head:
+    if source.folder or not any(mark in source.head for mark in b",;\t") or source.head.lstrip()[:1] in (b"{", b"["):
         return False
     try:
         header = source.rows[0] if source.rows else []
