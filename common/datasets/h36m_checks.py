@@ -7,7 +7,7 @@ import numpy as np
 
 from ..errors import InputError
 from ..geometry.skeleton import H36M_17, H36M_32
-from .keypoints import Keypoints, read_keypoints
+from .keypoints import Keypoints, filled_keypoints
 from .npz import describe
 
 FILE_3D = "data_3d_h36m.npz"
@@ -86,7 +86,7 @@ def read_view(view: Any, fps: float, where: str) -> Keypoints:
             view = np.array(view, dtype=np.float64)
         except (TypeError, ValueError):
             raise InputError(f"{where}: expected numbers of shape (frames, {JOINTS}, 2 or 3), found a list") from None
-    seen = read_keypoints(view, JOINTS, fps, where)
+    seen = filled_keypoints(view, JOINTS, fps, where)
     if np.abs(seen.pixels).max() < SMALLEST_PIXELS:
         raise InputError(f"{where}: all values are below {SMALLEST_PIXELS}, expected pixels; these look normalised")
     return seen

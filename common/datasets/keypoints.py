@@ -46,7 +46,14 @@ class Keypoints:
         return f"{self.share:.1%} of the joints missing, {self.filled / self.missing:.0%} of these filled in"
 
 
-def read_keypoints(values: object, joints: int, fps: float, where: str) -> Keypoints:
+def seen_joints(values: np.ndarray) -> np.ndarray:
+    """Which joints a detector saw, (..., J, 2) or with a confidence (..., J, 3) -> (..., J) bool; see above."""
+    pixels = values[..., :2]
+    seen = np.isfinite(pixels).all(-1) & ~((pixels == 0).all(-1) | (pixels == -1).all(-1))
+    return seen & (np.nan_to_num(values[..., 2]) > 0) if values.shape[-1] == 3 else seen
+
+
+def filled_keypoints(values: object, joints: int, fps: float, where: str) -> Keypoints:
     """Check an array of keypoints and fill its gaps.
 
     Args:
@@ -67,9 +74,7 @@ def read_keypoints(values: object, joints: int, fps: float, where: str) -> Keypo
     bounded = np.abs((plain.min(), plain.max())).max() <= LARGEST_PIXELS  # NaN is not
     if sees_all and bounded and not (plain == 0).any() and not (plain == -1).any():  # as nearly always
         return Keypoints(pixels, None if confidence is None else confidence.clip(0, 1))
-    seen = np.isfinite(pixels).all(-1) & ~((pixels == 0).all(-1) | (pixels == -1).all(-1))
-    if confidence is not None:
-        seen &= np.nan_to_num(confidence) > 0
+    seen = seen_joints(array)
     absurd = seen & (np.abs(pixels) > LARGEST_PIXELS).any(-1)
     if absurd.any():
         frame, joint = np.argwhere(absurd)[0]

@@ -16,7 +16,7 @@ from ..geometry.skeleton import H36M_17, MPI_3DHP_17, convert
 from ..units import MILLIMETRES
 from .cameras_3dhp import RECORDINGS, frame_rate
 from .joint_order import LARGEST_NUMBER, check_numbers, check_pixels
-from .keypoints import Keypoints, read_keypoints
+from .keypoints import Keypoints, filled_keypoints
 from .npz import describe
 from .open_layout import HIGHEST_RATE, Rates
 
@@ -142,7 +142,7 @@ def read_3d(entry: Any, where: str, mend: str) -> np.ndarray:
 
 
 def read_2d(entry: Any, fps: float, where: str) -> Keypoints:
-    """Keypoints (F, 17, 2) in pixels with their confidence, Human3.6M-17; gaps are filled, see `read_keypoints`."""
+    """Keypoints (F, 17, 2) in pixels with their confidence, Human3.6M-17; gaps are filled, see `filled_keypoints`."""
     stored = _array(entry, "data_2d", where, "prepare it again")
     third = stored[..., 2] if stored.ndim and stored.shape[-1] == 3 else np.zeros(0)
     known = third[np.isfinite(third)]
@@ -151,7 +151,7 @@ def read_2d(entry: Any, fps: float, where: str) -> Keypoints:
             f"{where}: the third number of data_2d is {np.median(known):.4g} (median), expected a confidence; it looks "
             "like 3D, prepare it from annot2"
         )
-    found = read_keypoints(stored, JOINTS, fps, f"{where}: data_2d")
+    found = filled_keypoints(stored, JOINTS, fps, f"{where}: data_2d")
     confidence = found.confidence
     if confidence is not None:
         confidence = convert(confidence[..., None], MPI_3DHP_17, H36M_17)[..., 0]

@@ -10,7 +10,7 @@ from ..geometry.camera import undistort
 from ..geometry.skeleton import H36M_17
 from ..model.inference import Sampling, lift_windows
 from ..model.lifter import Lifter
-from ..reprojection.bones import apparent_bone_lengths, bone_ratios
+from ..reprojection.bones import apparent_bone_lengths, bone_ratios, bone_vectors
 from ..reprojection.lifting import spread
 from ..reprojection.refinement import Refinement
 from ..reprojection.root import ray_distance, solve_root
@@ -110,6 +110,7 @@ def lift_person(
     lengths = None
     if refinement is not None:
         apparent = apparent_bone_lengths(rays, pose, solve_root(pose, rays, sure), sure)
+        apparent = apparent.where(apparent > 0, refinement.bones.apparent)  # out of the picture: as the source's
         ratios = bone_ratios(apparent, refinement.bones.apparent).clamp(1 / ODDEST_BONE, ODDEST_BONE)
         lengths = refinement.bones.lengths * ratios
         if height is not None:
@@ -117,8 +118,7 @@ def lift_person(
         pose = replace(refinement, noise=max(refinement.noise, DETECTOR_NOISE))(pose, rays, lengths, sure)
         found = stature(lengths)
     else:
-        own = torch.stack([pose[:, j] - pose[:, p] for j, p in enumerate(H36M_17.parents) if p >= 0], 1)
-        found = stature(torch.nn.functional.pad(own.norm(dim=-1).median(0).values, (1, 0)))
+        found = stature(bone_vectors(pose).norm(dim=-1).median(0).values)
         if height is not None:
             pose, found = pose * (height / found), height
     root = solve_root(pose, rays, sure)

@@ -26,7 +26,7 @@ class Person:
 def find_people(
     frame: np.ndarray, pixels: np.ndarray, confidence: np.ndarray, track: np.ndarray | None, fps: float
 ) -> list[Person]:
-    """The people in a video, the one with the most joints seen in all first.
+    """The people in a video, the one of whom most is seen first: the confidences' sum.
 
     By the file's own ids where it has any; else every detection goes on with the person whose joints are nearest, one
     to one, as long as they are near enough (Hungarian method).
@@ -40,14 +40,14 @@ def find_people(
         named = False
     else:
         track, named = track.copy(), True
-    seen = (confidence > 0).sum(1)
+    shown = confidence.sum(1)
     groups = []
     for identity in np.unique(track):
         rows = np.flatnonzero(track == identity)
         # The same id twice in a frame: the detection that shows more.
-        order = rows[np.lexsort((-seen[rows], frame[rows]))]
+        order = rows[np.lexsort((-shown[rows], frame[rows]))]
         groups.append((int(identity), order[np.unique(frame[order], return_index=True)[1]]))
-    groups.sort(key=lambda group: -int(seen[group[1]].sum()))
+    groups.sort(key=lambda group: -shown[group[1]].sum())
     return [Person(str(identity) if named else str(i), rows) for i, (identity, rows) in enumerate(groups)]
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from ..datasets.keypoints import read_keypoints
+from ..datasets.keypoints import filled_keypoints
 from ..datasets.video import Video
 from ..geometry.camera import Camera
 from .swaps import repair_swaps
@@ -78,7 +78,7 @@ def prepare(
     every[frame - frame[0]] = np.concatenate([pixels, confidence[..., None]], -1)
     swapped = np.zeros(len(frames), bool)
     swapped[frame - frame[0]] = found
-    ready = read_keypoints(every, every.shape[1], fps, where)
+    ready = filled_keypoints(every, every.shape[1], fps, where)
     sure = every[..., 2] if ready.confidence is None else ready.confidence
     video = Video.from_pixels(name, "", camera, torch.from_numpy(ready.pixels), fps, torch.from_numpy(sure))
     filled = ready.filled / ready.missing if ready.missing else 0.0

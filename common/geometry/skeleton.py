@@ -127,83 +127,47 @@ MPI_3DHP_17 = Skeleton(
     right=("RShoulder", "RElbow", "RWrist", "RHip", "RKnee", "RAnkle"),
 )  # fmt: skip
 
-COCO_17 = Skeleton(
-    name="COCO-17",
-    joints=(
-        "nose", "LEye", "REye", "LEar", "REar", "LShoulder", "RShoulder", "LElbow", "RElbow", "LWrist", "RWrist",
-        "LHip", "RHip", "LKnee", "RKnee", "LAnkle", "RAnkle",
-    ),
-    root=None,
-    bones={},
-    left=("LEye", "LEar", "LShoulder", "LElbow", "LWrist", "LHip", "LKnee", "LAnkle"),
-    right=("REye", "REar", "RShoulder", "RElbow", "RWrist", "RHip", "RKnee", "RAnkle"),
+
+def _detected(name: str, *joints: str) -> Skeleton:
+    """What a detector finds: no root, no bones; the joints of left and right begin with L and R."""
+    left = tuple(joint for joint in joints if joint.startswith("L"))
+    return Skeleton(name, joints, None, {}, left, tuple("R" + joint[1:] for joint in left))
+
+
+COCO_17 = _detected(
+    "COCO-17",
+    "nose", "LEye", "REye", "LEar", "REar", "LShoulder", "RShoulder", "LElbow", "RElbow", "LWrist", "RWrist",
+    "LHip", "RHip", "LKnee", "RKnee", "LAnkle", "RAnkle",
 )  # fmt: skip
 
 # COCO-17 and then the joints in the middle of the body and the feet; AlphaPose, Pose2Sim, RTMPose.
-HALPE_26 = Skeleton(
-    name="Halpe-26",
-    joints=(
-        *COCO_17.joints, "head_top", "neck", "hip",
-        "LBigToe", "RBigToe", "LSmallToe", "RSmallToe", "LHeel", "RHeel",
-    ),
-    root=None,
-    bones={},
-    left=(*COCO_17.left, "LBigToe", "LSmallToe", "LHeel"),
-    right=(*COCO_17.right, "RBigToe", "RSmallToe", "RHeel"),
+HALPE_26 = _detected(
+    "Halpe-26",
+    *COCO_17.joints, "head_top", "neck", "hip", "LBigToe", "RBigToe", "LSmallToe", "RSmallToe", "LHeel", "RHeel",
 )  # fmt: skip
 
 # OpenPose's first model, with the neck midway between the shoulders.
-OPENPOSE_18 = Skeleton(
-    name="OpenPose COCO-18",
-    joints=(
-        "nose", "neck", "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist",
-        "RHip", "RKnee", "RAnkle", "LHip", "LKnee", "LAnkle", "REye", "LEye", "REar", "LEar",
-    ),
-    root=None,
-    bones={},
-    left=COCO_17.left,
-    right=COCO_17.right,
+OPENPOSE_18 = _detected(
+    "OpenPose COCO-18",
+    "nose", "neck", "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist",
+    "RHip", "RKnee", "RAnkle", "LHip", "LKnee", "LAnkle", "REye", "LEye", "REar", "LEar",
 )  # fmt: skip
 
-BODY_25 = Skeleton(
-    name="OpenPose BODY_25",
-    joints=(
-        "nose", "neck", "RShoulder", "RElbow", "RWrist", "LShoulder", "LElbow", "LWrist", "mid_hip",
-        "RHip", "RKnee", "RAnkle", "LHip", "LKnee", "LAnkle", "REye", "LEye", "REar", "LEar",
-        "LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel",
-    ),
-    root=None,
-    bones={},
-    left=HALPE_26.left,
-    right=HALPE_26.right,
+_FEET_OF_OPENPOSE = ("LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel")
+BODY_25 = _detected(
+    "OpenPose BODY_25", *OPENPOSE_18.joints[:8], "mid_hip", *OPENPOSE_18.joints[8:], *_FEET_OF_OPENPOSE
 )  # fmt: skip
 
 # As many joints as BODY_25 in another order. Its neck is where the head begins, not midway between the shoulders.
-BODY_25B = Skeleton(
-    name="OpenPose BODY_25B",
-    joints=(
-        *COCO_17.joints, "upper_neck", "head_top",
-        "LBigToe", "LSmallToe", "LHeel", "RBigToe", "RSmallToe", "RHeel",
-    ),
-    root=None,
-    bones={},
-    left=HALPE_26.left,
-    right=HALPE_26.right,
-)  # fmt: skip
+BODY_25B = _detected("OpenPose BODY_25B", *COCO_17.joints, "upper_neck", "head_top", *_FEET_OF_OPENPOSE)
 
 # MediaPipe Pose.
-BLAZEPOSE_33 = Skeleton(
-    name="BlazePose-33",
-    joints=(
-        "nose", "LEyeInner", "LEye", "LEyeOuter", "REyeInner", "REye", "REyeOuter", "LEar", "REar", "LMouth", "RMouth",
-        "LShoulder", "RShoulder", "LElbow", "RElbow", "LWrist", "RWrist", "LPinky", "RPinky", "LIndex", "RIndex",
-        "LThumb", "RThumb", "LHip", "RHip", "LKnee", "RKnee", "LAnkle", "RAnkle", "LHeel", "RHeel",
-        "LFootIndex", "RFootIndex",
-    ),
-    root=None,
-    bones={},
-    left=(*COCO_17.left, "LEyeInner", "LEyeOuter", "LMouth", "LPinky", "LIndex", "LThumb", "LHeel", "LFootIndex"),
-    right=(*COCO_17.right, "REyeInner", "REyeOuter", "RMouth", "RPinky", "RIndex", "RThumb", "RHeel", "RFootIndex"),
+BLAZEPOSE_33 = _detected(
+    "BlazePose-33",
+    "nose", "LEyeInner", "LEye", "LEyeOuter", "REyeInner", "REye", "REyeOuter", "LEar", "REar", "LMouth", "RMouth",
+    "LShoulder", "RShoulder", "LElbow", "RElbow", "LWrist", "RWrist", "LPinky", "RPinky", "LIndex", "RIndex",
+    "LThumb", "RThumb", "LHip", "RHip", "LKnee", "RKnee", "LAnkle", "RAnkle", "LHeel", "RHeel",
+    "LFootIndex", "RFootIndex",
 )  # fmt: skip
 
 # What flags and `lift` call the orders that files may have.

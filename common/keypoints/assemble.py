@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..datasets.keypoints import LARGEST_PIXELS
+from ..datasets.keypoints import LARGEST_PIXELS, seen_joints
 from ..errors import InputError
 from ..geometry.skeleton import JOINT_ORDERS
 from .detections import Detections
@@ -100,7 +100,7 @@ def assemble(source: Source, people: list[Person], asked: Asked, about: About) -
         notes.append(f"{vacant} of {length} frames without a person")
     if (most := int(np.bincount(frame).max())) > 1:
         notes.append(f"up to {most} people in a frame")
-    track, said = _tracks(people, kept)
+    track, said = _tracks(people, kept, frame)
     notes += said
     kept_pixels, kept_confidence = pixels[kept], confidence[kept]
     return Detections(
@@ -144,18 +144,11 @@ def _columns(values: np.ndarray, columns: Sequence[int | None]) -> np.ndarray:
     return chosen
 
 
-def _seen(values: np.ndarray) -> np.ndarray:
-    """(N, K, 3) -> (N, K) bool: a joint is missing at (0, 0), at (-1, -1), without number or confidence."""
-    pixels = values[..., :2]
-    nowhere = (pixels == 0).all(-1) | (pixels == -1).all(-1)
-    return np.isfinite(pixels).all(-1) & ~nowhere & (np.nan_to_num(values[..., 2]) > 0)
-
-
 def _checked(
     values: np.ndarray, labelled: bool, place: str, frames: list[int]
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Pixels (N, K, 2), confidence (N, K) from 0 to 1, both 0 where missing, and notes."""
-    seen, notes = _seen(values), []
+    seen, notes = seen_joints(values), []
     pixels = np.where(seen[..., None], values[..., :2], 0.0)
     absurd = np.asarray((np.abs(pixels) > LARGEST_PIXELS).any(-1))  # (N, K)
     if absurd.any():
@@ -195,12 +188,15 @@ def _scaled(
     return scaled, size, [*notes, f"coordinates from 0 to 1, multiplied by {size[0]} x {size[1]}"]
 
 
-def _tracks(people: list[Person], kept: np.ndarray) -> tuple[np.ndarray | None, list[str]]:
-    """The tracks (N,) of the people kept, and notes."""
+def _tracks(people: list[Person], kept: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray | None, list[str]]:
+    """The tracks (N,) of the people kept, and notes. They are worth nothing where two people of a frame share one."""
     tracks = [person.track for person, keep in zip(people, kept) if keep]
     known = [track for track in tracks if track is not None and abs(track) < LARGEST_TRACK]
-    if len(known) == len(tracks):
+    shared = len(known) - len(set(zip(frame.tolist(), tracks)))
+    if len(known) == len(tracks) and shared == 0:
         return np.array(known, dtype=np.int64), []
-    return None, [
-        f"{len(tracks) - len(known)} of {len(tracks)} people without a track, tracks are not used"
-    ] if known else []
+    if len(known) < len(tracks):
+        what = f"{len(tracks) - len(known)} of {len(tracks)} people without a track"
+    else:
+        what = f"{shared} people share a track with another in their frame"
+    return None, [f"{what}, tracks are not used"] if known else []

@@ -3,7 +3,7 @@
 import re
 
 from ..errors import InputError
-from .source import Source, listed, plain, shown, whole
+from .source import listed, plain, shown, whole
 
 _LONGEST = 15  # digits
 
@@ -59,8 +59,3 @@ def image_frames(ids: list[object], place: str) -> list[int]:
     if min(numbers, default=0) < 0:
         raise InputError(f"{place}: expected an image_id from 0, found {min(numbers)}; count from 0")
     return numbers
-
-
-def folder_frames(source: Source, names: list[str]) -> dict[str, int]:
-    """The frames of the files of a folder."""
-    return frame_numbers(names, source.place)

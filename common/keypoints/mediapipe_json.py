@@ -8,7 +8,7 @@ from ..errors import InputError
 from ..geometry.skeleton import JOINT_ORDERS
 from .assemble import About, Person, assemble
 from .detections import Detections
-from .frames import folder_frames
+from .frames import frame_numbers
 from .orders import joint_key
 from .reader import Asked, Reader
 from .source import Source, image_size, numbers, shown, whole
@@ -44,7 +44,7 @@ def read(source: Source, asked: Asked) -> Detections:
     if not source.documents:
         raise InputError(f"{source.place}: expected MediaPipe's landmarks in JSON, found none; {_MEND}")
     if source.folder:
-        number = folder_frames(source, [file for file, _ in source.documents])
+        number = frame_numbers([file for file, _ in source.documents], source.place)
         frames = [(number[file], document, f"{source.place}/{file}") for file, document in source.documents]
         size, fps = None, None
     else:

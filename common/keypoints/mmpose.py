@@ -7,7 +7,7 @@ import numpy as np
 from ..errors import InputError
 from .assemble import About, Person, assemble
 from .detections import Detections
-from .frames import folder_frames
+from .frames import frame_numbers
 from .reader import Asked, Reader
 from .source import Source, numbers, shown, whole
 
@@ -35,7 +35,7 @@ def read(source: Source, asked: Asked) -> Detections:
     if not source.documents:
         raise InputError(f"{source.place}: expected MMPose's JSON, found none; {_MEND}")
     if source.folder:
-        number = folder_frames(source, [file for file, _ in source.documents])
+        number = frame_numbers([file for file, _ in source.documents], source.place)
         parts = [(number[f], _unwrapped(doc), f"{source.place}/{f}") for f, doc in source.documents]
         frames = [(frame, _only_image(people, place), place) for frame, people, place in parts]
     else:

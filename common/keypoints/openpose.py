@@ -1,14 +1,17 @@
 """OpenPose: a folder with a JSON file a frame. Pose2Sim, RTMPose and AlphaPose write other orders into it."""
 
+import re
+from collections import Counter
 from functools import partial
+from typing import Any
 
 from ..errors import InputError
 from .assemble import About, Person, assemble
 from .detections import Detections
 from .flat import person_values
-from .frames import folder_frames
+from .frames import frame_numbers
 from .reader import Asked, Reader, never
-from .source import Source, numbers, shown
+from .source import Source, listed, numbers, shown
 
 _KEYS = ("pose_keypoints_2d", "pose_keypoints")  # of OpenPose 1.1 and later, and before
 
@@ -23,9 +26,10 @@ def read(source: Source, asked: Asked, name: str = "openpose", order: str | None
     source.need_folder("OpenPose's folder, a JSON file a frame")
     if not source.documents:
         raise InputError(f"{source.place}: expected OpenPose's JSON files, a frame each, found none; give their folder")
-    frames = folder_frames(source, [file for file, _ in source.documents])
+    documents, notes = _without_strays(source)
+    frames = frame_numbers([file for file, _ in documents], source.place)
     found = []
-    for file, document in source.documents:
+    for file, document in documents:
         people = document.get("people") if isinstance(document, dict) else None
         if not isinstance(people, list):
             mend = "keep other files in another folder"
@@ -36,7 +40,19 @@ def read(source: Source, asked: Asked, name: str = "openpose", order: str | None
                 raise InputError(f"{place}: expected a person with {_KEYS[0]}, found {shown(person)}; make it again")
             key = next((key for key in _KEYS if key in person), _KEYS[0])
             found.append(Person(frames[file], person_values(person, key, place), _track(person, place)))
-    return assemble(source, found, asked, About(name, order=order, listed=frames.values()))
+    return assemble(source, found, asked, About(name, order=order, listed=frames.values(), notes=notes))
+
+
+def _without_strays(source: Source) -> tuple[list[tuple[str, Any]], tuple[str, ...]]:
+    """The files of the folder without those named otherwise than most that hold nobody, such as Pose2Sim leaves, and
+    a note of these."""
+    kinds = {file: re.sub(r"\d+", "0", file) for file, _ in source.documents}
+    usual = Counter(kinds.values()).most_common(1)[0][0]
+    stray = [
+        f for f, doc in source.documents if kinds[f] != usual and isinstance(doc, dict) and doc.get("people") == []
+    ]
+    kept = [(file, document) for file, document in source.documents if file not in stray]
+    return kept, (f"left out, named otherwise and empty: {listed(stray, 3)}",) if stray else ()
 
 
 def _track(person: dict, place: str) -> int | None:

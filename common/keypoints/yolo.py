@@ -8,7 +8,7 @@ from ..errors import InputError
 from ..files import read_text
 from .assemble import About, Person, assemble
 from .detections import Detections
-from .frames import folder_frames
+from .frames import frame_numbers
 from .reader import Asked, Reader
 from .source import Source, plain, shown
 
@@ -49,7 +49,7 @@ def read(source: Source, asked: Asked) -> Detections:
         raise InputError(
             f"{source.place}: expected YOLO's text files, a frame each, found none; give the folder labels"
         )
-    frames = folder_frames(source, list(texts))
+    frames = frame_numbers(list(texts), source.place)
     rows, owners, places = [], [], []
     for name, text in texts.items():
         for number, line in enumerate(text.splitlines(), 1):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..files import atomic_write
+from ..datasets.npz import write_npz as write_arrays
 from ..geometry.skeleton import H36M_17
 from .labels import AXES, UNITS
 
@@ -27,23 +27,22 @@ def write_npz(poses: Poses, path: Path) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    arrays = {
+    arrays: dict[str, object] = {
         "positions": poses.joints,
         "joints": np.array(H36M_17.joints),
         "parents": np.array(H36M_17.parents),
-        "fps": np.array(poses.fps),
+        "fps": poses.fps,
         "frames": poses.frames,
         "seconds": poses.seconds,
-        "units": np.array(UNITS),
-        "axes": np.array(AXES),
+        "units": UNITS,
+        "axes": AXES,
         "to_camera": poses.to_camera,
-        "about": np.array(json.dumps(poses.about, ensure_ascii=False)),
+        "about": json.dumps(poses.about, ensure_ascii=False),
     }
     if poses.camera is not None:
         arrays["intrinsics"] = np.array(poses.camera.intrinsics)
         arrays["size"] = np.array([poses.camera.width, poses.camera.height])
-        arrays["camera"] = np.array(poses.camera.name)
+        arrays["camera"] = poses.camera.name
     known = {"expected_error": poses.expected_error, "confidence": poses.confidence, "pixels": poses.pixels}
     arrays |= {name: values for name, values in known.items() if values is not None}
-    with atomic_write(path) as partial, partial.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    write_arrays(path, **arrays)

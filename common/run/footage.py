@@ -21,9 +21,10 @@ from ..keypoints.read import FORMATS, read_keypoints
 from ..model.checkpoint import load_lifter, read_checkpoint
 from ..model.inference import Sampling
 from ..motion.poses import WRITERS, Poses
+from ..reprojection.refinement import Refinement
 from ..viewer.page import Track, write_page
 from .arguments import positive
-from .models import stored_refinement, trained_rate
+from .models import trained_rate
 
 USUAL_FPS = 30.0
 SHORTEST = 0.1  # of the longest person's frames: who is seen for less is not lifted by --person all
@@ -100,7 +101,8 @@ def main(arguments: list[str] | None = None) -> None:
     if lifter.denoiser.joints != len(H36M_17.joints):
         raise InputError(f"{args.model}: lifts {lifter.denoiser.joints} joints, expected {len(H36M_17.joints)}")
     about = read_checkpoint(args.model).get("about") or {}
-    refinement, rate = stored_refinement(args.model), trained_rate(about.get("arguments", {}), fps)
+    stored, rate = about.get("refinement"), trained_rate(about.get("arguments", {}), fps)
+    refinement = None if stored is None else Refinement.from_dict(stored, str(args.model))
     if refinement is None:
         assumed.append("bones: as the lifter sees them; this checkpoint carries no refinement")
     if args.height is None:

@@ -36,7 +36,7 @@ MUST_MATCH = (
     "accumulate", "amp", "model", "rate", "prior_error",
 )  # fmt: skip
 # Flags that older checkpoints do not know, and what they stood for.
-ADDED = {"model": "mixste", "prior_error": 0.0, "own_motion": 0.0, "relabel": 0}
+ADDED = {"model": "mixste", "prior_error": 0.0, "own_motion": 0.0, "relabel": "for every batch"}
 TARGET = ("subjects_unlabeled", "target_split", "target_intrinsics")  # each script has its own of these
 MUST_MATCH_IN = {
     "source_only": ("source_lr", "source_lrd"),
@@ -195,7 +195,8 @@ class Stage:
                 found = trained_rate(state["about"]["arguments"], args.rate)
             if found != asked:
                 raise InputError(
-                    f"{path}: was made with {name} {found}, this run asks for {asked}; give the same value"
+                    f"{path}: was made with {name} {found}, this run asks for {asked}; give the same value, or another "
+                    "-c to begin anew"
                 )
         print(f"{self.name}: resumed from {path}, epoch {state['epoch']}")
         return state

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pytest
 
-from common.datasets.keypoints import FILLED_CONFIDENCE, LONGEST_FILLED, Keypoints, read_keypoints
+from common.datasets.keypoints import FILLED_CONFIDENCE, LONGEST_FILLED, Keypoints, filled_keypoints
 from common.errors import InputError
 
 FRAMES, JOINTS, FPS = 40, 17, 50.0
@@ -23,7 +23,7 @@ def walk(channels: int = 2, frames: int = FRAMES) -> np.ndarray:
 def read(values: object, fps: float = FPS) -> Keypoints:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        return read_keypoints(values, JOINTS, fps, "video")
+        return filled_keypoints(values, JOINTS, fps, "video")
 
 
 def refusal(values: object, *parts: str) -> None:

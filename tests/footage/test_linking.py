@@ -75,6 +75,14 @@ def test_one_detection_a_frame_the_one_that_shows_more():
     assert person.rows.tolist() == [1, 2]
 
 
+def test_a_shadow_with_the_same_id_is_left_out():
+    """Every joint of it has a place, none is believed much, as AlphaPose has it."""
+    frame, track, pixels = np.array([0, 0, 1, 1]), np.zeros(4, int), np.tile(BODY, (4, 1, 1))
+    confidence = np.array([0.3, 0.9, 0.9, 0.3])[:, None].repeat(K, 1)
+    (person,) = find_people(frame, pixels, confidence, track, FPS)
+    assert person.rows.tolist() == [1, 2]
+
+
 def test_who_shows_most_comes_first():
     frame, pixels, confidence, who = scene(SCENES["apart"][0])
     confidence[who == "a", 4:] = 0

@@ -93,6 +93,21 @@ def test_a_height_sets_the_size(person):
             assert stature(tall.lengths) == pytest.approx(2.0, rel=1e-3)
 
 
+@pytest.mark.parametrize(
+    "hidden", [("Thorax", "Neck/Nose", "LShoulder", "RShoulder", "Head"), ("LFoot", "RFoot", "LKnee", "RKnee")]
+)
+def test_bones_out_of_the_picture_are_as_long_as_the_sources(person, hidden):
+    """Somebody of whom only the legs, or only the upper body, is ever seen."""
+    lifter, refinement = knowing(person)
+    sure = torch.ones(61, 17)
+    sure[:, H36M_17.indices(*hidden)] = 0
+    lifted = lift_person(lifter, replace(bare(person), confidence=sure), 10.0, Sampling(1, 1), refinement)
+    assert lifted.pose.isfinite().all() and lifted.root.isfinite().all()
+    for joint in hidden:
+        at = H36M_17.index(joint)
+        assert lifted.lengths[at] == pytest.approx(refinement.bones.lengths[at].item(), rel=0.05)
+
+
 def test_stature_is_trunk_head_leg_and_ankle():
     lengths = torch.zeros(17)
     for name, length in {

@@ -88,10 +88,18 @@ def test_an_image_is_one_frame(tmp_path):
 # People.
 
 
-@pytest.mark.parametrize("idx", [3, 3.0, [3], [3.0], [[3.0]]])
+@pytest.mark.parametrize("idx", [3, 3.0, [3], [3.0], [[3.0]], [[3.0], [3.0]]])
 def test_a_track_may_be_in_a_list(tmp_path, idx):
-    people = flat_people(scene(), str, idx=lambda _: idx)
+    people = flat_people(scene().alone(), str, idx=lambda _: idx)
     assert set(read_keypoints(dump(tmp_path / "x.json", people)).track) == {3}
+
+
+def test_a_track_that_two_people_share_is_none(tmp_path):
+    """As AlphaPose gives a passer-by the track of the person in front, in real files of theirs."""
+    people = flat_people(scene(everyone=True), str, idx=lambda _: [0.0])
+    found = read_keypoints(dump(tmp_path / "x.json", people))
+    assert found.track is None
+    assert "12 people share a track with another in their frame, tracks are not used" in found.notes
 
 
 def test_tracks_of_some_are_no_tracks(tmp_path):
@@ -114,6 +122,21 @@ def test_people_without_keypoints_are_left_out_and_told(tmp_path):
 def test_a_bystander_in_every_frame_is_a_row_in_every_frame(tmp_path):
     found = read_keypoints(openpose(tmp_path, scene("body25b", everyone=True)))
     assert np.array_equal(found.frame, np.repeat(np.arange(12), 2)) and "up to 2 people in a frame" in found.notes
+
+
+def test_strays_that_hold_nobody_are_left_out_of_a_folder(tmp_path):
+    """As Pose2Sim's own demo has them; with somebody in them nobody knows which video is meant."""
+    folder = openpose(tmp_path, scene("body25", everyone=True))
+    whole = read_keypoints(folder)
+    for number in (0, 1):
+        dump(folder / f"del_{number:06d}_0.json", {"version": 1.3, "people": []})
+    found = read_keypoints(folder)
+    assert np.array_equal(found.pixels, whole.pixels) and found.frames == whole.frames
+    assert "left out, named otherwise and empty: del_000000_0.json, del_000001_0.json" in found.notes
+    somebody = json.loads((folder / "cam01_000000000000_keypoints.json").read_text())
+    dump(folder / "del_000000_0.json", somebody)
+    with pytest.raises(InputError, match="one file or image a frame"):
+        read_keypoints(folder)
 
 
 def test_openposes_own_tracks(tmp_path):
