@@ -44,15 +44,14 @@ def read(source: Source, asked: Asked, name: str = "openpose", order: str | None
 
 
 def _without_strays(source: Source) -> tuple[list[tuple[str, Any]], tuple[str, ...]]:
-    """The files of the folder without those named otherwise than most that hold nobody, such as Pose2Sim leaves, and
-    a note of these."""
+    """The files of the folder without those that hold nobody and are numbered in another way than most, such as
+    Pose2Sim leaves, and a note of these."""
     kinds = {file: re.sub(r"\d+", "0", file) for file, _ in source.documents}
     usual = Counter(kinds.values()).most_common(1)[0][0]
-    stray = [
-        f for f, doc in source.documents if kinds[f] != usual and isinstance(doc, dict) and doc.get("people") == []
-    ]
+    empty = [file for file, document in source.documents if isinstance(document, dict) and document.get("people") == []]
+    stray = [file for file in empty if kinds[file] not in (usual, file)]  # itself: without a number
     kept = [(file, document) for file, document in source.documents if file not in stray]
-    return kept, (f"left out, named otherwise and empty: {listed(stray, 3)}",) if stray else ()
+    return kept, (f"left out, numbered otherwise and empty: {listed(stray, 3)}",) if stray else ()
 
 
 def _track(person: dict, place: str) -> int | None:

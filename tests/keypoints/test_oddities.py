@@ -27,6 +27,7 @@ from detector_files import (
     yolo,
 )  # fmt: skip
 
+from common.errors import InputError
 from common.geometry.skeleton import JOINT_ORDERS
 from common.keypoints.detections import to_h36m
 from common.keypoints.read import read_keypoints
@@ -132,7 +133,7 @@ def test_strays_that_hold_nobody_are_left_out_of_a_folder(tmp_path):
         dump(folder / f"del_{number:06d}_0.json", {"version": 1.3, "people": []})
     found = read_keypoints(folder)
     assert np.array_equal(found.pixels, whole.pixels) and found.frames == whole.frames
-    assert "left out, named otherwise and empty: del_000000_0.json, del_000001_0.json" in found.notes
+    assert "left out, numbered otherwise and empty: del_000000_0.json, del_000001_0.json" in found.notes
     somebody = json.loads((folder / "cam01_000000000000_keypoints.json").read_text())
     dump(folder / "del_000000_0.json", somebody)
     with pytest.raises(InputError, match="one file or image a frame"):
