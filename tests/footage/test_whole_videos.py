@@ -9,7 +9,7 @@ from bodies import video
 from lifters import Knows
 
 from common.datasets.video import LabelledVideo
-from common.footage.lifting import blend_windows, lift_every_frame, lift_person, stature
+from common.footage.lifting import Lifted, blend_windows, lift_every_frame, lift_person, stature
 from common.footage.placing import in_world, verdict
 from common.footage.preparing import USUAL_FOCAL, assumed_camera, prepare
 from common.geometry.camera import Camera, project
@@ -148,6 +148,14 @@ def detections(frames: int = 40):
 CAMERA = assumed_camera((1000, 800))
 
 
+def seen_off_by(pixels: float, shaking: float = 0.0) -> Lifted:
+    """Somebody whose joints reproject so far off; they jump by so many metres, to and fro."""
+    pose = torch.zeros(40, 17, 3)
+    pose[::2] = shaking
+    nothing = torch.zeros(40, 17)
+    return Lifted(pose, torch.zeros(40, 3), None, nothing, nothing + pixels, torch.tensor([0.0, -1, 0]), 1.7)
+
+
 def test_preparing_keeps_what_is_whole():
     frame, pixels, confidence = detections()
     ready = prepare(frame, pixels, confidence, CAMERA, 30.0, "a", "file")
@@ -166,17 +174,19 @@ def test_preparing_fills_gaps_and_says_so():
     assert (ready.video.confidence[10:30] == 0).all() and (ready.video.confidence[5:7, 3] > 0).all()
     assert ready.missing == pytest.approx((20 * 17 + 2) / (40 * 17))
     assert np.isfinite(ready.pixels).all() and "joints missing" in ready.notes()[0]
-    lifted = type("Lifted", (), {"reprojection": torch.ones(40, 17), "height": 1.7})()
-    good, words = verdict(ready, lifted)
+    good, words = verdict(ready, seen_off_by(1.0))
     assert not good and words == "do not trust: 50% of joints missing"
 
 
 def test_a_good_clip_is_said_to_be_one():
     ready = prepare(*detections(), CAMERA, 30.0, "a", "file")
-    good, words = verdict(ready, type("Lifted", (), {"reprojection": torch.full((40, 17), 4.0), "height": 1.7})())
+    good, words = verdict(ready, seen_off_by(4.0))
     assert good and words == "reprojection 4.0 px (median), person 1.70 m tall"
-    good, words = verdict(ready, type("Lifted", (), {"reprojection": torch.full((40, 17), 400.0), "height": 1.7})())
+    good, words = verdict(ready, seen_off_by(400.0))
     assert not good and "reprojection 400 px" in words
+    assert verdict(ready, seen_off_by(4.0, shaking=0.03))[0]
+    good, words = verdict(ready, seen_off_by(4.0, shaking=0.2))
+    assert not good and words == "do not trust: joints jump about, at 10 m/s"
 
 
 def test_assumed_cameras():
