@@ -10,6 +10,7 @@ import torch
 from torch.nn import functional as F
 
 from ..geometry.skeleton import H36M_17
+from .bones import bone_vectors
 
 # How far an arm can point behind the frontal plane of the trunk, as the sine of that angle: level with the shoulder,
 # more by so much where it hangs, less by so much where it is raised. Anatomy has 60 degrees for a hanging upper arm
@@ -21,7 +22,6 @@ ELBOW, ELBOW_WEIGHT = -0.87, 3.0  # the cosine of 150 degrees, as far as an elbo
 LIMIT_WEIGHT = 10.0  # of an excess of 1 over a limit, against a squared distance of `PULL` metres over 2
 PULL = 0.15  # metres, how far the lifter's bone may be from the truth, standard deviation
 LARGEST_PULL = 6.0  # a lifter far off is not believed more for being farther
-
 
 _LEFT_SHOULDER, _RIGHT_SHOULDER, _THORAX = H36M_17.indices("LShoulder", "RShoulder", "Thorax")
 _ARMS = tuple(
@@ -71,14 +71,12 @@ def arms_turned(pose: torch.Tensor, predicted: torch.Tensor) -> tuple[torch.Tens
         `predicted`, with arms whose bones are turned taken from `pose`, to be refined again; and where, (...).
     """
     axes, turned, changed = trunk_axes(pose), predicted.clone(), torch.zeros_like(pose[..., 0, 0], dtype=torch.bool)
+    bones = bone_vectors(pose), bone_vectors(predicted)
+    signs = pose.new_tensor(_SIGNS)
+    flip = torch.ones(len(_SIGNS), 2, 3, dtype=pose.dtype, device=pose.device)
+    flip[..., 2] = signs
     for (shoulder, elbow, wrist), side in _ARMS:
-        found = torch.stack([pose[..., elbow, :] - pose[..., shoulder, :], pose[..., wrist, :] - pose[..., elbow, :]])
-        asked = torch.stack([
-            predicted[..., elbow, :] - predicted[..., shoulder, :], predicted[..., wrist, :] - predicted[..., elbow, :]
-        ])  # fmt: skip
-        signs = pose.new_tensor(_SIGNS)
-        flip = torch.ones(len(_SIGNS), 2, 3, dtype=pose.dtype, device=pose.device)
-        flip[..., 2] = signs
+        found, asked = (b[..., [elbow, wrist], :].movedim(-2, 0) for b in bones)  # (2, ..., 3)
         ways = flip.reshape(len(_SIGNS), 2, *[1] * (pose.ndim - 2), 3) * found  # (4, 2, ..., 3)
         pull = ((ways - asked) / PULL).square().sum((1, -1)) / 2
         excess = shoulder_excess(ways[:, 0], ways[:, 1], axes, side)
