@@ -111,6 +111,10 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"assumed {line}")
 
     out = args.out or args.keypoints.with_name(args.keypoints.stem + "_3d")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: cannot be made ({error.strerror}); give another -o") from None
     pixels, confidence = to_h36m(found)
     sampling = Sampling(args.num_proposals, 1)
     for person in people:
@@ -132,7 +136,6 @@ def main(arguments: list[str] | None = None) -> None:
             },
         )  # fmt: skip
         stem = "poses" if len(people) == 1 else f"poses_{person.name}"
-        out.mkdir(parents=True, exist_ok=True)
         for ending in endings:
             if ending == PAGE:
                 said = [words, *(f"assumed {line}" for line in assumed), *ready.notes()]
@@ -167,7 +170,7 @@ def assumptions(found: Detections, args: argparse.Namespace) -> tuple[float, Cam
     size = args.size or found.size
     if size is None:
         corner = found.pixels[found.confidence > 0].max(0)
-        size = int(math.ceil(corner[0])) + 1, int(math.ceil(corner[1])) + 1
+        size = max(math.ceil(corner[0]), 1) + 1, max(math.ceil(corner[1]), 1) + 1
         assumed.append(f"image: {size[0]}x{size[1]}, the farthest keypoint; give --size")
     camera = assumed_camera(size, args.focal, args.fov)
     if args.focal is None and args.fov is None:

@@ -9,6 +9,7 @@ import torch
 from bodies import batch
 from scripts import ROOT, assert_ends_with_one_line, run_script
 
+from common.errors import InputError
 from common.geometry.skeleton import COCO_17, H36M_17
 from common.model.checkpoint import save_checkpoint
 from common.model.lifter import Lifter
@@ -168,6 +169,13 @@ def test_bad_flags(model, tmp_path, flags):
         footage.main([str(file), *words])
     assert type(caught.value).__name__ in ("SystemExit", "InputError")
     assert not (tmp_path / "keypoints_3d").exists()
+
+
+def test_a_place_that_cannot_be_written_is_said(model, tmp_path):
+    file = alphapose(tmp_path / "keypoints.json", coco())
+    with pytest.raises(InputError, match="keypoints.json: cannot be made"):
+        footage.main([str(file), "-m", str(model), "--size", "1000x1000", "-o", str(file)])
+    assert json.loads(file.read_text())
 
 
 def test_an_unknown_ending_is_known_before_any_work():
