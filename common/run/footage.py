@@ -3,17 +3,21 @@
 import argparse
 import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..datasets.open_layout import HIGHEST_RATE
 from ..errors import InputError
-from ..footage.lifting import lift_person
+from ..footage.adapter import load_adapter
+from ..footage.calibration import read_calibration
+from ..footage.lifting import Lifted, lift_person
 from ..footage.people import Person, find_people
 from ..footage.placing import in_world, verdict
-from ..footage.preparing import USUAL_FOCAL, assumed_camera, prepare
+from ..footage.preparing import USUAL_FOCAL, Prepared, assumed_camera, prepare
 from ..geometry.camera import Camera, denormalise, project
 from ..geometry.skeleton import H36M_17, conversion_name
 from ..keypoints.detections import Detections, to_h36m
@@ -23,6 +27,7 @@ from ..model.inference import Sampling
 from ..motion.poses import WRITERS, Poses
 from ..reprojection.refinement import Refinement
 from ..viewer.page import Track, write_page
+from .adapt_footage import adapt_to_person, load_source
 from .arguments import positive
 from .models import trained_rate
 
@@ -69,12 +74,19 @@ def parser() -> argparse.ArgumentParser:
         "--focal", type=number(1, 1e6, "pixels"), metavar="PX",
         help=f"focal length in pixels ({USUAL_FOCAL} of the larger side)",
     )  # fmt: skip
+    lens.add_argument("--calibration", type=Path, metavar="FILE", help="TOML of Pose2Sim, Caliscope, Anipose instead")
     lens.add_argument("--fov", type=number(1, 170, "degrees"), metavar="DEG", help="horizontal field of view instead")
+    made.add_argument("--camera", metavar="NAME", help="which one, of a calibration file with several")
     made.add_argument("--height", type=number(0.3, 2.8, "metres"), metavar="M", help="of the person")
     made.add_argument("--person", default=None, metavar="ID", help="whom to lift, or all (who is seen most)")
     made.add_argument("--format", choices=FORMATS, metavar="NAME", help=f"of the file: {', '.join(FORMATS)}")
     made.add_argument("--video", metavar="NAME", help="which one, of a file that holds several")
     made.add_argument("-num_proposals", "--num-proposals", type=positive, default=1, metavar="H", help="hypotheses (1)")
+    made.add_argument("--smooth", choices=("one-euro", "none"), default="one-euro", help="the joints' paths (one-euro)")
+    learning = made.add_mutually_exclusive_group()
+    learning.add_argument("--adapt", action="store_true", help="first learn this person and camera, from the 2D alone")
+    learning.add_argument("--adapter", type=Path, metavar="FILE", help="use what an earlier --adapt has learnt")
+    made.add_argument("--source", type=Path, metavar="DIR", help="labelled data for --adapt (the synthetic sample)")
     made.add_argument("-o", "--out", type=Path, metavar="DIR", help="where to write (KEYPOINTS without ending, _3d)")
     made.add_argument(
         "--write", default=",".join(WRITTEN), metavar="LIST", help="endings (npz,csv,json,trc,bvh,html; c3d)"
@@ -103,7 +115,10 @@ def main(arguments: list[str] | None = None) -> None:
     about = read_checkpoint(args.model).get("about") or {}
     stored, rate = about.get("refinement"), trained_rate(about.get("arguments", {}), fps)
     refinement = None if stored is None else Refinement.from_dict(stored, str(args.model))
-    if refinement is None:
+    if args.adapter:
+        lifter, refinement = load_adapter(args.adapter, lifter)
+    source = load_source(args.source, rate) if args.adapt else None
+    if refinement is None and source is None:
         assumed.append("bones: as the lifter sees them; this checkpoint carries no refinement")
     if args.height is None:
         assumed.append("size: that of the people the checkpoint has learnt from; give --height")
@@ -120,44 +135,65 @@ def main(arguments: list[str] | None = None) -> None:
     for person in people:
         rows, name = person.rows, f"person {person.name}"
         ready = prepare(found.frame[rows], pixels[rows], confidence[rows], camera, fps, name, str(args.keypoints))
-        lifted = lift_person(lifter, ready.video, rate, sampling, refinement, args.height)
+        stem = "poses" if len(people) == 1 else f"poses_{person.name}"
+        notes, smoothed = ready.notes(), args.smooth != "none"
+        lifted = lift_person(lifter, ready.video, rate, sampling, refinement, args.height, smoothed)
+        before = None
+        if source is not None:
+            before = lifted
+            path = out / f"{stem.replace('poses', 'adapter')}.bin"
+            learnt = {"source": args.keypoints.name, "person": person.name, "checkpoint": args.model.name}
+            mine, its, lines = adapt_to_person(lifter, refinement, ready.video, source, rate, path, learnt)
+            notes += lines
+            lifted = lift_person(mine, ready.video, rate, sampling, its, args.height, smoothed)
         good, words = verdict(ready, lifted)
-        for line in ready.notes():
+        for line in notes:
             print(f"{name}: {line}")
         print(f"{name}: {len(ready.frames)} frames; {words}")
-        joints, to_camera = in_world(lifted)
-        poses = Poses(
-            joints=joints, fps=fps, frames=ready.frames, to_camera=to_camera, camera=camera,
-            confidence=ready.confidence, pixels=ready.pixels,
-            about={
-                "source": args.keypoints.name, "format": found.format, "conversion": conversion_name(found.order),
-                "person": person.name, "checkpoint": args.model.name, "assumed": assumed, "notes": ready.notes(),
-                "verdict": words, "trusted": str(good), "synthetic_training": str(bool(about.get("synthetic"))),
-            },
-        )  # fmt: skip
-        stem = "poses" if len(people) == 1 else f"poses_{person.name}"
+        facts = {
+            "source": args.keypoints.name, "format": found.format, "conversion": conversion_name(found.order),
+            "person": person.name, "checkpoint": args.model.name, "assumed": assumed, "notes": notes,
+            "smoothed": args.smooth, "verdict": words, "trusted": str(good),
+            "synthetic_training": str(bool(about.get("synthetic"))),
+        }  # fmt: skip
+        shown = {"lifted": poses_of(lifted, ready, camera, fps, facts)}
+        if before is not None:
+            shown = {"before adaptation": poses_of(before, ready, camera, fps, facts), "adapted": shown["lifted"]}
         for ending in endings:
             if ending == PAGE:
-                said = [words, *(f"assumed {line}" for line in assumed), *ready.notes()]
+                said = [words, *(f"assumed {line}" for line in assumed), *notes]
                 if about.get("synthetic"):
                     said.append("The lifter was trained on synthetic people.")
-                write_motion_page(out / f"{stem}{ending}", poses, said)
+                write_motion_page(out / f"{stem}{ending}", shown, said)
             else:
-                poses.save(out / f"{stem}{ending}")
+                list(shown.values())[-1].save(out / f"{stem}{ending}")
     print(f"written to {out}: {', '.join(endings)} ({time.monotonic() - begin:.1f} s)")
 
 
-def write_motion_page(path: Path, poses: Poses, about: list[str]) -> None:
-    """One motion as a page to look at, beside its keypoints; `about` are the lines at its top."""
-    assert poses.camera is not None and poses.pixels is not None and poses.confidence is not None
-    camera, turn, place = poses.camera, poses.to_camera[:3, :3], poses.to_camera[:3, 3]
-    placed = torch.from_numpy(poses.joints @ turn.T + place)
-    seen = project(placed, camera.normalised_intrinsics())
-    shown = np.where(poses.confidence[..., None] > 0, poses.pixels, np.nan)
-    reprojected = denormalise(seen, camera.width, camera.height).numpy()
-    track = Track("lifted", poses.joints, reprojected=reprojected)
+def poses_of(lifted: Lifted, ready: Prepared, camera: Camera, fps: float, facts: dict[str, Any]) -> Poses:
+    """What was lifted, in the world."""
+    joints, to_camera = in_world(lifted)
+    return Poses(
+        joints=joints, fps=fps, frames=ready.frames, to_camera=to_camera, camera=camera, confidence=ready.confidence,
+        pixels=ready.pixels, about=facts,
+    )  # fmt: skip
+
+
+def write_motion_page(path: Path, motions: Mapping[str, Poses], about: list[str]) -> None:
+    """One person's motion, or several takes on it, by name, as a page to look at, beside the keypoints; `about` are the
+    lines at its top."""
+    tracks = []
+    for name, poses in motions.items():
+        assert poses.camera is not None
+        camera, turn, place = poses.camera, poses.to_camera[:3, :3], poses.to_camera[:3, 3]
+        placed = torch.from_numpy(poses.joints @ turn.T + place)
+        seen = project(placed, camera.normalised_intrinsics())
+        reprojected = denormalise(seen, camera.width, camera.height).numpy()
+        tracks.append(Track(name, poses.joints, reprojected=reprojected))
+    assert poses.pixels is not None and poses.confidence is not None
+    keypoints = np.where(poses.confidence[..., None] > 0, poses.pixels, np.nan)
     title = f"{poses.about['source']}, person {poses.about['person']}"
-    write_page(path, [track], poses.fps, title, about, shown, (camera.width, camera.height))
+    write_page(path, tracks, poses.fps, title, about, keypoints, (camera.width, camera.height))
 
 
 def assumptions(found: Detections, args: argparse.Namespace) -> tuple[float, Camera, list[str]]:
@@ -168,6 +204,8 @@ def assumptions(found: Detections, args: argparse.Namespace) -> tuple[float, Cam
         fps = USUAL_FPS
         assumed.append(f"frames a second: {fps:g}; give --fps")
     size = args.size or found.size
+    if args.calibration:
+        return fps, read_calibration(args.calibration, size, args.camera), assumed
     if size is None:
         corner = found.pixels[found.confidence > 0].max(0)
         size = max(math.ceil(corner[0]), 1) + 1, max(math.ceil(corner[1]), 1) + 1
