@@ -142,7 +142,7 @@ def adapt(
         keypoints = torch.cat([batch.keypoints, target.keypoints])
         intrinsics = torch.cat([batch.intrinsics, target.intrinsics])
         pose = torch.cat([batch.pose, torch.zeros_like(batch.pose)])
-        t = torch.full((len(pose),), student.diffusion.timesteps - 1)
+        t = torch.full((len(pose),), student.diffusion.timesteps - 1)  # the one that one step samples at
         noisy = student.diffusion.add_noise(pose, t, torch.randn(pose.shape, generator=generator))
         predicted = student.denoise(keypoints, noisy[:, None], t, intrinsics)[:, 0]
         n, weight = len(batch), batch.weights()
