@@ -8,7 +8,7 @@ from .detections import Detections
 from .flat import person_values, records
 from .frames import frame_numbers, image_frames
 from .reader import Asked, Reader
-from .source import Source, image_size, shown, whole
+from .source import Source, frame_rate, image_size, shown, whole
 
 
 def recognises(source: Source) -> bool:
@@ -45,7 +45,10 @@ def read(source: Source, asked: Asked) -> Detections:
         for frame, person, place in zip(frames, people, places)
     ]
     names = _names(document, source.place) if isinstance(document, dict) else None
-    about = About("coco", names=names, listed=listed, labelled=labels or _counted(people), size=_size(images))
+    info = document.get("info") if isinstance(document, dict) else None
+    fps = frame_rate(info.get("fps")) if isinstance(info, dict) else None  # ours; COCO itself has no place for it
+    labelled = labels or _counted(people)
+    about = About("coco", names=names, listed=listed, labelled=labelled, size=_size(images), fps=fps)
     return assemble(source, seen, asked, about)
 
 

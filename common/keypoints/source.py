@@ -65,6 +65,13 @@ def image_size(width: object, height: object) -> tuple[int, int] | None:
     return width, height
 
 
+def frame_rate(value: object) -> float | None:
+    """Frames a second where a file says a sensible number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e5:
+        return None
+    return float(value)
+
+
 def cell_number(cell: str, place: str) -> float:
     """A number of a csv file; an empty cell is not a number. Raises `InputError` for anything else."""
     if cell.lower() in ("", "nan", "none", "null", "na", "n/a"):
