@@ -24,6 +24,12 @@ def recognises(source: Source) -> bool:
 
 def read(source: Source, asked: Asked) -> Detections:
     """Read it: frames from the numbers in the images' names, or from `image_id`; tracks from `track_id`."""
+    people, about = _contents(source)
+    source.forget()
+    return assemble(source, people, asked, about)
+
+
+def _contents(source: Source) -> tuple[list[Person], About]:
     document = source.document
     labels = isinstance(document, dict)
     people = document.get("annotations") if isinstance(document, dict) else document
@@ -49,7 +55,7 @@ def read(source: Source, asked: Asked) -> Detections:
     fps = frame_rate(info.get("fps")) if isinstance(info, dict) else None  # ours; COCO itself has no place for it
     labelled = labels or _counted(people)
     about = About("coco", names=names, listed=listed, labelled=labelled, size=_size(images), fps=fps)
-    return assemble(source, seen, asked, about)
+    return seen, about
 
 
 def _list(document: dict, key: str, place: str) -> list[dict]:

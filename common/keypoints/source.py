@@ -139,6 +139,10 @@ class Source:
             return []
         return [(plain(path.name), _load_json(path)) for path in self.files(".json")]
 
+    def forget(self) -> None:
+        """Lets go of the documents, which take a gigabyte for an hour; they are read again where they are asked for."""
+        self.__dict__.pop("documents", None)
+
     @property
     def document(self) -> Any:
         """The content of the one JSON file. Raises `InputError` where it is a folder or something else."""

@@ -53,8 +53,8 @@ def keypoints_of(path: Path, detector: str | None = None, again: bool = False, o
             _tell(info)
             return saved
         print(plain(f"{saved}: {stale}; the detector runs again"))
-    chosen = choose(detector, place)
     recording = open_recording(path)
+    chosen = choose(detector, place)
     target = _writable(folders, place) / name
     find = start(chosen, place)
     begin = time.monotonic()
