@@ -5,16 +5,13 @@ import math
 import time
 from pathlib import Path
 
-import numpy as np
-import torch
-
 from ..datasets.open_layout import HIGHEST_RATE
 from ..errors import InputError
 from ..footage.lifting import lift_person
 from ..footage.people import Person, find_people
-from ..footage.placing import in_world, verdict
+from ..footage.placing import in_world, into_world, verdict
 from ..footage.preparing import USUAL_FOCAL, assumed_camera, prepare
-from ..geometry.camera import Camera, denormalise, project
+from ..geometry.camera import Camera
 from ..geometry.skeleton import H36M_17, conversion_name
 from ..keypoints.detections import Detections, to_h36m
 from ..keypoints.read import FORMATS, read_keypoints
@@ -22,13 +19,14 @@ from ..model.checkpoint import load_lifter, read_checkpoint
 from ..model.inference import Sampling
 from ..motion.poses import WRITERS, Poses
 from ..reprojection.refinement import Refinement
-from ..viewer.page import Track, write_page
+from ..viewer.motion import view_motion
+from ..viewer.view import PAGE, VIEWS, check_view
 from .arguments import positive
 from .models import trained_rate
 
 USUAL_FPS = 30.0
 SHORTEST = 0.1  # of the longest person's frames: who is seen for less is not lifted by --person all
-PAGE = ".html"
+HYPOTHESES, FRAMES = 5, 10_000  # the page shows so many at most, of videos up to so long
 WRITTEN = (".npz", ".csv", ".json", ".trc", ".bvh", PAGE)
 
 
@@ -77,7 +75,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("-num_proposals", "--num-proposals", type=positive, default=1, metavar="H", help="hypotheses (1)")
     made.add_argument("-o", "--out", type=Path, metavar="DIR", help="where to write (KEYPOINTS without ending, _3d)")
     made.add_argument(
-        "--write", default=",".join(WRITTEN), metavar="LIST", help="endings (npz,csv,json,trc,bvh,html; c3d)"
+        "--write",
+        default=",".join(WRITTEN),
+        metavar="LIST",
+        help="endings (npz,csv,json,trc,bvh,html; c3d,gif,mp4,png)",
     )
     return made
 
@@ -87,8 +88,11 @@ def main(arguments: list[str] | None = None) -> None:
     begin = time.monotonic()
     args = parser().parse_args(arguments)
     endings = ["." + ending.strip().lstrip(".") for ending in args.write.split(",") if ending.strip()]
-    if unknown := [ending for ending in endings if ending not in (*WRITERS, PAGE)]:
-        raise InputError(f"--write: expected some of {', '.join(WRITERS)}, {PAGE}, found {unknown[0]}")
+    if unknown := [ending for ending in endings if ending not in (*WRITERS, *VIEWS)]:
+        raise InputError(f"--write: expected some of {', '.join((*WRITERS, *VIEWS))}, found {unknown[0]}")
+    for ending in set(endings) & set(VIEWS):
+        check_view(Path(f"poses{ending}"))
+    shown = HYPOTHESES if args.num_proposals > 1 and PAGE in endings else 0
     found = read_keypoints(args.keypoints, args.format, args.size, args.video)
     for line in (f"{args.keypoints}: {found.format}, {found.frames} frames, joints {found.order}", *found.notes):
         print(line)
@@ -120,7 +124,8 @@ def main(arguments: list[str] | None = None) -> None:
     for person in people:
         rows, name = person.rows, f"person {person.name}"
         ready = prepare(found.frame[rows], pixels[rows], confidence[rows], camera, fps, name, str(args.keypoints))
-        lifted = lift_person(lifter, ready.video, rate, sampling, refinement, args.height)
+        keep = shown if len(ready.frames) <= FRAMES else 0
+        lifted = lift_person(lifter, ready.video, rate, sampling, refinement, args.height, keep)
         good, words = verdict(ready, lifted)
         for line in ready.notes():
             print(f"{name}: {line}")
@@ -137,27 +142,18 @@ def main(arguments: list[str] | None = None) -> None:
         )  # fmt: skip
         stem = "poses" if len(people) == 1 else f"poses_{person.name}"
         for ending in endings:
-            if ending == PAGE:
+            if ending in VIEWS:
                 said = [words, *(f"assumed {line}" for line in assumed), *ready.notes()]
                 if about.get("synthetic"):
                     said.append("The lifter was trained on synthetic people.")
-                write_motion_page(out / f"{stem}{ending}", poses, said)
+                many, spread = None, lifted.spread.numpy() if args.num_proposals > 1 else None
+                if lifted.hypotheses is not None:
+                    said.append("thin lines: hypotheses, before refining")
+                    many = into_world(lifted.hypotheses + lifted.root[:, None, None], to_camera)
+                view_motion(out / f"{stem}{ending}", poses, said, many, spread)
             else:
                 poses.save(out / f"{stem}{ending}")
     print(f"written to {out}: {', '.join(endings)} ({time.monotonic() - begin:.1f} s)")
-
-
-def write_motion_page(path: Path, poses: Poses, about: list[str]) -> None:
-    """One motion as a page to look at, beside its keypoints; `about` are the lines at its top."""
-    assert poses.camera is not None and poses.pixels is not None and poses.confidence is not None
-    camera, turn, place = poses.camera, poses.to_camera[:3, :3], poses.to_camera[:3, 3]
-    placed = torch.from_numpy(poses.joints @ turn.T + place)
-    seen = project(placed, camera.normalised_intrinsics())
-    shown = np.where(poses.confidence[..., None] > 0, poses.pixels, np.nan)
-    reprojected = denormalise(seen, camera.width, camera.height).numpy()
-    track = Track("lifted", poses.joints, reprojected=reprojected)
-    title = f"{poses.about['source']}, person {poses.about['person']}"
-    write_page(path, [track], poses.fps, title, about, shown, (camera.width, camera.height))
 
 
 def assumptions(found: Detections, args: argparse.Namespace) -> tuple[float, Camera, list[str]]:
