@@ -20,9 +20,7 @@ SMALLEST_PIXELS = 4  # keypoints all nearer to zero than this are not pixels
 def find_files(data_dir: Path, keypoints: str) -> tuple[Path, Path]:
     path_3d, path_2d = data_dir / FILE_3D, data_dir / FILE_2D.format(keypoints)
     missing = [path.name for path in (path_3d, path_2d) if not path.is_file()]
-    pattern = FILE_2D.format("*")
-    start, end = pattern.split("*")
-    present = sorted(path.name.removeprefix(start).removesuffix(end) for path in data_dir.glob(pattern))
+    present = keypoint_names(data_dir)
     if missing == [path_2d.name] and present:
         raise InputError(
             f"{path_2d}: no such file, so there are no keypoints named {keypoints!r}; "
@@ -35,6 +33,13 @@ def find_files(data_dir: Path, keypoints: str) -> tuple[Path, Path]:
             "capture run python data/prepare_mocap.py; to try the project without data give --sample"
         )
     return path_3d, path_2d
+
+
+def keypoint_names(data_dir: Path) -> list[str]:
+    """The kinds of keypoints that a folder holds, as `-k` takes them."""
+    pattern = FILE_2D.format("*")
+    start, end = pattern.split("*")
+    return sorted(path.name.removeprefix(start).removesuffix(end) for path in data_dir.glob(pattern))
 
 
 def by_subject(tree: Any, path: Path, key: str) -> dict[str, dict[str, Any]]:

@@ -95,9 +95,13 @@ class Video:
 
     def downsampled(self: AnyVideo, factor: int, phase: int = 0) -> AnyVideo:
         """Every `factor`-th frame, from frame `phase` on."""
+        return replace(self.frames(slice(phase, None, factor)), fps=self.fps / factor)
+
+    def frames(self: AnyVideo, chosen: slice) -> AnyVideo:
+        """Some of the frames, at the same rate."""
         known = {name: getattr(self, name) for name in self.PER_FRAME}
-        thinner = {name: value[phase::factor] for name, value in known.items() if value is not None}
-        return replace(self, fps=self.fps / factor, **thinner)
+        taken: dict[str, Any] = {name: value[chosen] for name, value in known.items() if value is not None}
+        return replace(self, **taken)
 
 
 @dataclass(frozen=True, kw_only=True)

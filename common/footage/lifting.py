@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from ..adaptation.floor import up_of
+from ..adaptation.synthesis import smooth
 from ..datasets.video import Video
 from ..geometry.camera import undistort
 from ..geometry.skeleton import H36M_17
@@ -14,6 +15,7 @@ from ..reprojection.bones import apparent_bone_lengths, bone_ratios, bone_vector
 from ..reprojection.lifting import spread
 from ..reprojection.refinement import Refinement
 from ..reprojection.root import ray_distance, solve_root
+from .smoothing import one_euro
 
 DETECTOR_NOISE = 0.005  # at unit depth: detectors and lifters mean other places by one joint's name
 ODDEST_BONE = 1.3  # times the source's length, or one over it; more is a short clip's or a detector's error
@@ -95,6 +97,28 @@ def stature(lengths: torch.Tensor) -> float:
     return ((leg + lengths[H36M_17.indices(*_TRUNK)].sum()) / (1 - ANKLE_HEIGHT)).item()
 
 
+def for_detectors(refinement: Refinement) -> Refinement:
+    """The same refinement, for keypoints that are at least as noisy as detectors'."""
+    return replace(refinement, noise=max(refinement.noise, DETECTOR_NOISE))
+
+
+def person_bones(
+    refinement: Refinement,
+    rays: torch.Tensor,
+    pose: torch.Tensor,
+    root: torch.Tensor,
+    confidence: torch.Tensor | None,
+) -> torch.Tensor:
+    """A person's bones (17,), metres, from their 2D and what a lifter makes of it, see `apparent_bone_lengths`.
+
+    Odd ones are kept near the source's; a bone that is never seen is the source's.
+    """
+    apparent = apparent_bone_lengths(rays, pose, root, confidence)
+    apparent = apparent.where(apparent > 0, refinement.bones.apparent)  # out of the picture: as the source's
+    ratios = bone_ratios(apparent, refinement.bones.apparent).clamp(1 / ODDEST_BONE, ODDEST_BONE)
+    return refinement.bones.lengths * ratios
+
+
 def lift_person(
     lifter: Lifter,
     video: Video,
@@ -102,6 +126,7 @@ def lift_person(
     sampling: Sampling,
     refinement: Refinement | None,
     height: float | None = None,
+    smoothed: bool = False,
     keep: int = 0,
 ) -> Lifted:
     """Lift a video and place the person in front of the camera, at their size.
@@ -109,26 +134,30 @@ def lift_person(
     Args:
         rate: the lifter's, frames a second. refinement: of the checkpoint; without one bones keep the lifter's lengths.
         height: metres, of the person; without it the size is that of the people the lifter has learnt from.
-        keep: hypotheses to return.
+        smoothed: by `one_euro`, joints about the root and the root's path. keep: hypotheses to return.
     """
     rays = undistort(video.keypoints, video.intrinsics)
     sure = video.confidence
     pose, spreads, kept = lift_every_frame(lifter, video, rate, sampling, keep)
+    step = min(video.step(rate), len(video))
+    if keep:
+        kept = smooth(kept.float().flatten(1)[None], step)[0].unflatten(1, kept.shape[1:]).half()
+    pose = smooth(pose.flatten(1)[None], step)[0].unflatten(1, pose.shape[1:])  # what the videos in turn disagree in
     seen = stature(bone_vectors(pose).norm(dim=-1).median(0).values)  # of the lifter's own result
     lengths = None
     if refinement is not None:
-        apparent = apparent_bone_lengths(rays, pose, solve_root(pose, rays, sure), sure)
-        apparent = apparent.where(apparent > 0, refinement.bones.apparent)  # out of the picture: as the source's
-        ratios = bone_ratios(apparent, refinement.bones.apparent).clamp(1 / ODDEST_BONE, ODDEST_BONE)
-        lengths = refinement.bones.lengths * ratios
+        lengths = person_bones(refinement, rays, pose, solve_root(pose, rays, sure), sure)
         if height is not None:
             lengths = lengths * (height / stature(lengths))
-        pose = replace(refinement, noise=max(refinement.noise, DETECTOR_NOISE))(pose, rays, lengths, sure)
+        pose = for_detectors(refinement)(pose, rays, lengths, sure)
         found = stature(lengths)
     else:
         found = seen if height is None else height
         pose = pose * (found / seen)
     root = solve_root(pose, rays, sure)
+    if smoothed:
+        pose, root = (torch.from_numpy(one_euro(x.double().numpy(), video.fps)).to(x) for x in (pose, root[:, None]))
+        root = root[:, 0]
     focal = video.intrinsics[:2].mean() * video.width / 2
     reprojection = ray_distance(pose + root[:, None], rays) * focal
     kept, spreads = kept * (found / seen), spreads * (found / seen)

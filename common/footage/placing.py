@@ -51,6 +51,14 @@ def into_world(points: torch.Tensor, to_camera: np.ndarray) -> np.ndarray:
     return (points.double().numpy() - to_camera[:3, 3]) @ to_camera[:3, :3]
 
 
+def hypotheses_in_world(lifted: Lifted, to_camera: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """The hypotheses (F, H, 17, 3) in the world of `in_world`, where they were kept, and their spread (F, 17), where
+    they differ; metres."""
+    kept = lifted.hypotheses
+    placed = None if kept is None else into_world(kept + lifted.root[:, None, None], to_camera)
+    return placed, lifted.spread.numpy() if lifted.spread.any() else None
+
+
 def verdict(prepared: Prepared, lifted: Lifted) -> tuple[bool, str]:
     """Whether a clip is worth using, and why not, from the 2D alone."""
     seen = torch.from_numpy(prepared.confidence) > 0

@@ -103,27 +103,39 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
         InputError: no such file, not a checkpoint, or a file that carries anything but tensors and plain values.
     """
     path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such checkpoint")
-    with path.open("rb") as file:
-        if file.read(len(LFS)) == LFS:
-            raise InputError(f"{path}: a Git LFS pointer, not the file itself; run git lfs pull")
-    try:
-        with _numpy_ignored():
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        culprit = re.search(r"(?:GLOBAL|Unsupported global|global) '?([\w.]+)", str(error))
-        found = f"it asks for {culprit[1]}" if culprit else "it cannot be read as tensors and plain values"
-        raise InputError(f"{path}: refused, {found}; nothing in it was run; use a checkpoint you trust") from None
-    except Exception as error:  # malformed bytes can fail anywhere in the unpickler
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{path}: not a checkpoint, or damaged ({reason}); copy or train it again") from None
+    content = read_plain(path, "checkpoint")
     if isinstance(content, dict) and any(_names_a_weight(name) for name in content):
         print(f"{path}: a bare state dict, taken to be of a released model (scale 1, no virtual camera)")
         content = {"model_pos": content}
     if not isinstance(content, dict) or not isinstance(content.get("model_pos"), dict):
         raise InputError(f"{path}: expected a checkpoint with 'model_pos', found {_outline(content)}")
     return content
+
+
+def read_plain(path: Path, what: str) -> Any:
+    """What `torch.save` wrote, tensors on the CPU and plain values only; code in the file is never run.
+
+    Args:
+        what: it should be, for errors.
+
+    Raises:
+        InputError: no such file, a damaged one, or one that carries anything else.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such {what}")
+    with path.open("rb") as file:
+        if file.read(len(LFS)) == LFS:
+            raise InputError(f"{path}: a Git LFS pointer, not the file itself; run git lfs pull")
+    try:
+        with _numpy_ignored():
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        culprit = re.search(r"(?:GLOBAL|Unsupported global|global) '?([\w.]+)", str(error))
+        found = f"it asks for {culprit[1]}" if culprit else "it cannot be read as tensors and plain values"
+        raise InputError(f"{path}: refused, {found}; nothing in it was run; use a file you trust") from None
+    except Exception as error:  # malformed bytes can fail anywhere in the unpickler
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: no {what}, or a damaged one ({reason}); copy or make it again") from None
 
 
 def _names_a_weight(name: object) -> bool:

@@ -4,13 +4,16 @@ import argparse
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 from ..datasets.open_layout import HIGHEST_RATE
 from ..errors import InputError
-from ..footage.lifting import lift_person
+from ..footage.adapter import load_adapter
+from ..footage.calibration import read_calibration
+from ..footage.lifting import Lifted, lift_person
 from ..footage.people import Person, find_people
-from ..footage.placing import in_world, into_world, verdict
-from ..footage.preparing import USUAL_FOCAL, assumed_camera, prepare
+from ..footage.placing import hypotheses_in_world, in_world, verdict
+from ..footage.preparing import USUAL_FOCAL, Prepared, assumed_camera, prepare
 from ..geometry.camera import Camera
 from ..geometry.skeleton import H36M_17, conversion_name
 from ..keypoints.detections import Detections, to_h36m
@@ -19,8 +22,9 @@ from ..model.checkpoint import load_lifter, read_checkpoint
 from ..model.inference import Sampling
 from ..motion.poses import WRITERS, Poses
 from ..reprojection.refinement import Refinement
-from ..viewer.motion import view_motion
+from ..viewer.motion import track_of, view_motion
 from ..viewer.view import PAGE, VIEWS, check_view
+from .adapt_footage import adapt_to_person, load_source
 from .arguments import positive
 from .models import trained_rate
 
@@ -67,12 +71,19 @@ def parser() -> argparse.ArgumentParser:
         "--focal", type=number(1, 1e6, "pixels"), metavar="PX",
         help=f"focal length in pixels ({USUAL_FOCAL} of the larger side)",
     )  # fmt: skip
+    lens.add_argument("--calibration", type=Path, metavar="FILE", help="TOML of Pose2Sim, Caliscope, Anipose instead")
     lens.add_argument("--fov", type=number(1, 170, "degrees"), metavar="DEG", help="horizontal field of view instead")
+    made.add_argument("--camera", metavar="NAME", help="which one, of a calibration file with several")
     made.add_argument("--height", type=number(0.3, 2.8, "metres"), metavar="M", help="of the person")
     made.add_argument("--person", default=None, metavar="ID", help="whom to lift, or all (who is seen most)")
     made.add_argument("--format", choices=FORMATS, metavar="NAME", help=f"of the file: {', '.join(FORMATS)}")
     made.add_argument("--video", metavar="NAME", help="which one, of a file that holds several")
     made.add_argument("-num_proposals", "--num-proposals", type=positive, default=1, metavar="H", help="hypotheses (1)")
+    made.add_argument("--smooth", choices=("one-euro", "none"), default="one-euro", help="the joints' paths (one-euro)")
+    learning = made.add_mutually_exclusive_group()
+    learning.add_argument("--adapt", action="store_true", help="first learn this person and camera, from the 2D alone")
+    learning.add_argument("--adapter", type=Path, metavar="FILE", help="use what an earlier --adapt has learnt")
+    made.add_argument("--source", type=Path, metavar="DIR", help="labelled data for --adapt (the synthetic sample)")
     made.add_argument("-o", "--out", type=Path, metavar="DIR", help="where to write (KEYPOINTS without ending, _3d)")
     made.add_argument(
         "--write",
@@ -92,7 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
         raise InputError(f"--write: expected some of {', '.join((*WRITERS, *VIEWS))}, found {unknown[0]}")
     for ending in set(endings) & set(VIEWS):
         check_view(Path(f"poses{ending}"))
-    shown = HYPOTHESES if args.num_proposals > 1 and PAGE in endings else 0
+    kept = HYPOTHESES if args.num_proposals > 1 and PAGE in endings else 0
     found = read_keypoints(args.keypoints, args.format, args.size, args.video)
     for line in (f"{args.keypoints}: {found.format}, {found.frames} frames, joints {found.order}", *found.notes):
         print(line)
@@ -107,7 +118,10 @@ def main(arguments: list[str] | None = None) -> None:
     about = read_checkpoint(args.model).get("about") or {}
     stored, rate = about.get("refinement"), trained_rate(about.get("arguments", {}), fps)
     refinement = None if stored is None else Refinement.from_dict(stored, str(args.model))
-    if refinement is None:
+    if args.adapter:
+        lifter, refinement = load_adapter(args.adapter, lifter)
+    source = load_source(args.source, rate) if args.adapt else None
+    if refinement is None and source is None:
         assumed.append("bones: as the lifter sees them; this checkpoint carries no refinement")
     if args.height is None:
         assumed.append("size: that of the people the checkpoint has learnt from; give --height")
@@ -124,36 +138,54 @@ def main(arguments: list[str] | None = None) -> None:
     for person in people:
         rows, name = person.rows, f"person {person.name}"
         ready = prepare(found.frame[rows], pixels[rows], confidence[rows], camera, fps, name, str(args.keypoints))
-        keep = shown if len(ready.frames) <= FRAMES else 0
-        lifted = lift_person(lifter, ready.video, rate, sampling, refinement, args.height, keep)
+        stem = "poses" if len(people) == 1 else f"poses_{person.name}"
+        notes, smoothed = ready.notes(), args.smooth != "none"
+        keep = kept if len(ready.frames) <= FRAMES else 0
+        lifted = lift_person(lifter, ready.video, rate, sampling, refinement, args.height, smoothed, keep)
+        before = None
+        if source is not None:
+            before = lifted
+            path = out / f"{stem.replace('poses', 'adapter')}.bin"
+            learnt = {"source": args.keypoints.name, "person": person.name, "checkpoint": args.model.name}
+            mine, its, lines = adapt_to_person(lifter, refinement, ready.video, source, rate, path, learnt)
+            notes += lines
+            lifted = lift_person(mine, ready.video, rate, sampling, its, args.height, smoothed, keep)
         good, words = verdict(ready, lifted)
-        for line in ready.notes():
+        for line in notes:
             print(f"{name}: {line}")
         print(f"{name}: {len(ready.frames)} frames; {words}")
-        joints, to_camera = in_world(lifted)
-        poses = Poses(
-            joints=joints, fps=fps, frames=ready.frames, to_camera=to_camera, camera=camera,
-            confidence=ready.confidence, pixels=ready.pixels,
-            about={
-                "source": args.keypoints.name, "format": found.format, "conversion": conversion_name(found.order),
-                "person": person.name, "checkpoint": args.model.name, "assumed": assumed, "notes": ready.notes(),
-                "verdict": words, "trusted": str(good), "synthetic_training": str(bool(about.get("synthetic"))),
-            },
-        )  # fmt: skip
-        stem = "poses" if len(people) == 1 else f"poses_{person.name}"
+        facts = {
+            "source": args.keypoints.name, "format": found.format, "conversion": conversion_name(found.order),
+            "person": person.name, "checkpoint": args.model.name, "assumed": assumed, "notes": notes,
+            "smoothed": args.smooth, "verdict": words, "trusted": str(good),
+            "synthetic_training": str(bool(about.get("synthetic"))),
+        }  # fmt: skip
+        takes = {"lifted": lifted} if before is None else {"before adaptation": before, "adapted": lifted}
+        motions = {take: poses_of(what, ready, camera, fps, facts) for take, what in takes.items()}
+        poses, said = list(motions.values())[-1], [words, *(f"assumed {line}" for line in assumed), *notes]
+        if keep:
+            said.append("thin lines: hypotheses, before refining")
+        if about.get("synthetic"):
+            said.append("The lifter was trained on synthetic people.")
+        tracks = [
+            track_of(take, motion, *hypotheses_in_world(takes[take], motion.to_camera))
+            for take, motion in motions.items()
+        ]
         for ending in endings:
             if ending in VIEWS:
-                said = [words, *(f"assumed {line}" for line in assumed), *ready.notes()]
-                if about.get("synthetic"):
-                    said.append("The lifter was trained on synthetic people.")
-                many, spread = None, lifted.spread.numpy() if args.num_proposals > 1 else None
-                if lifted.hypotheses is not None:
-                    said.append("thin lines: hypotheses, before refining")
-                    many = into_world(lifted.hypotheses + lifted.root[:, None, None], to_camera)
-                view_motion(out / f"{stem}{ending}", poses, said, many, spread)
+                view_motion(out / f"{stem}{ending}", tracks, poses, said)
             else:
                 poses.save(out / f"{stem}{ending}")
     print(f"written to {out}: {', '.join(endings)} ({time.monotonic() - begin:.1f} s)")
+
+
+def poses_of(lifted: Lifted, ready: Prepared, camera: Camera, fps: float, facts: dict[str, Any]) -> Poses:
+    """What was lifted, in the world."""
+    joints, to_camera = in_world(lifted)
+    return Poses(
+        joints=joints, fps=fps, frames=ready.frames, to_camera=to_camera, camera=camera, confidence=ready.confidence,
+        pixels=ready.pixels, about=facts,
+    )  # fmt: skip
 
 
 def assumptions(found: Detections, args: argparse.Namespace) -> tuple[float, Camera, list[str]]:
@@ -164,6 +196,8 @@ def assumptions(found: Detections, args: argparse.Namespace) -> tuple[float, Cam
         fps = USUAL_FPS
         assumed.append(f"frames a second: {fps:g}; give --fps")
     size = args.size or found.size
+    if args.calibration:
+        return fps, read_calibration(args.calibration, size, args.camera), assumed
     if size is None:
         corner = found.pixels[found.confidence > 0].max(0)
         size = max(math.ceil(corner[0]), 1) + 1, max(math.ceil(corner[1]), 1) + 1

@@ -201,7 +201,8 @@ def test_hypotheses_and_errors_are_shown_from_the_start(browser, tmp_path):
 @pytest.mark.parametrize(("share", "near"), [(0.2, True), (1.0, False)])
 def test_a_small_person_is_enlarged(browser, tmp_path, share, near):
     made, found = walks.tracks(20)
-    size = tuple(round(np.nanmax(found) / share) for _ in range(2))
+    found = found - np.nanmin(found, axis=(0, 1))
+    size = tuple(round(side / share) for side in np.nanmax(found, axis=(0, 1)))
     write_page(tmp_path / "page.html", made[:1], 50, "", [], found, size)
     with open_tab(browser, tmp_path / "page.html", **STILL) as tab:
         assert tab.state()["near"] == near == tab.run("document.getElementById('near').checked")
@@ -215,9 +216,9 @@ def test_names_do_not_run_into_each_other(browser, tmp_path):
     with open_tab(browser, tmp_path / "page.html", 390, 844, touch=True, **STILL) as tab:
         words = []
         tab.run(
-            "(() => { const old = CanvasRenderingContext2D.prototype.fillText; window.words = [];"
-            " CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {"
-            " if (text.length === 30) words.push([x, y, this.measureText(text).width]); old.call(this, text, x, y); }; })()"
+            "(() => { const pen = CanvasRenderingContext2D.prototype, old = pen.fillText; window.words = [];"
+            " pen.fillText = function (text, x, y) { if (text.length === 30)"
+            " words.push([x, y, this.measureText(text).width]); old.call(this, text, x, y); }; })()"
         )
         tab.press("ArrowRight")
         words = tab.run("window.words.slice(-2)")

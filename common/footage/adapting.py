@@ -1,0 +1,188 @@
+"""A lifter that learns one person, their motion and their camera from the 2D alone (PoSynDA; METHOD 4 to 6).
+
+As in the transfer scripts: source clips are given the person's bones, place and camera, the person's own motion is
+labelled by the teacher and seen from other sides, and the student learns from both. Here the source is small or
+foreign, so that most clips are the person's own, and an adaptation that helps by no label-free score is not kept.
+"""
+
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+
+from ..adaptation.floor import with_up
+from ..adaptation.pseudo_labels import PseudoLabels
+from ..adaptation.selection import bones_vary, flips_disagree, reprojection
+from ..adaptation.synthesis import Synthesis, synthesise
+from ..adaptation.teacher import Teacher, ray_errors
+from ..datasets.clips import Clips
+from ..datasets.video import LabelledVideo, Video
+from ..geometry.skeleton import H36M_17
+from ..model.inference import Sampling
+from ..model.lifter import Lifter
+from ..reprojection.bones import bone_lengths, lift_some, measure_bones
+from ..reprojection.keypoint_noise import KeypointNoise
+from ..reprojection.refinement import Refinement
+from .lifting import for_detectors, lift_every_frame, person_bones
+
+STEPS, BATCH_SIZE = 600, 16  # updates; clips of the source and as many of the person
+RELABEL = 100  # updates for which the teacher's labels stay
+OWN_MOTION = 0.7  # of the clips
+LEARNING_RATE, LAST_RATE = 0.001, 0.1  # at first, and as a share of it at the end
+EMA_DECAY, REPROJECTION_WEIGHT = 0.99, 0.5
+SNAPSHOTS = 3  # of which the best is kept
+PHASES = 2  # of a video that are scored
+JITTER_FRAMES = 1000  # at the beginning of a video
+WORSE = 1.01  # a score that rises by less is as good as before
+
+UNITS = {"reprojection": "px", "bones vary by": "mm", "flips disagree by": "mm", "jitter": "mm"}
+
+
+@dataclass(frozen=True)
+class Adaptation:
+    """What became of a lifter.
+
+    Attributes:
+        lifter, refinement: the adapted ones, or those it began with. kept: which.
+        before, after: of `label_free_scores`; lower is better. `after` is of the best snapshot.
+    """
+
+    lifter: Lifter
+    refinement: Refinement
+    kept: bool
+    before: dict[str, float]
+    after: dict[str, float]
+
+
+def label_free_scores(lifter: Lifter, videos: Sequence[Video], rate: float) -> dict[str, float]:
+    """What can be said of a lifter without labels, of its poses before any refinement.
+
+    Returns:
+        In `UNITS`: how far joints are from their keypoints (J-Agg), the standard deviation of a bone's length, the
+        distance of a pose from that of the mirrored video, and how far a joint is from the middle between its places
+        a frame before and a frame after, every frame lifted.
+    """
+    thinned = [v.downsampled(v.step(rate), phase) for v in videos for phase in range(min(PHASES, v.step(rate), len(v)))]
+    sampling, millimetres = Sampling(1, 1), 1000.0
+    focal = torch.stack([v.intrinsics[:2].mean() * v.width / 2 for v in videos]).mean().item()
+    return {
+        "reprojection": focal * reprojection(lifter, thinned, sampling),
+        "bones vary by": millimetres * bones_vary(lifter, thinned, sampling),
+        "flips disagree by": millimetres * flips_disagree(lifter, thinned, sampling),
+        "jitter": millimetres * _jitter(lifter, videos, rate, sampling),
+    }
+
+
+def _jitter(lifter: Lifter, videos: Sequence[Video], rate: float, sampling: Sampling) -> float:
+    found = []
+    for video in videos:
+        pose, *_ = lift_every_frame(lifter.eval(), video.frames(slice(JITTER_FRAMES)), rate, sampling)
+        found.append(((pose[:-2] + pose[2:]) / 2 - pose[1:-1]).norm(dim=-1).flatten())
+    every = torch.cat(found)
+    return every.mean().item() if len(every) else 0.0
+
+
+def no_worse(before: dict[str, float], after: dict[str, float]) -> bool:
+    """Whether no score has risen, and one has fallen."""
+    return all(after[n] <= WORSE * before[n] for n in before) and any(after[n] < before[n] for n in before)
+
+
+def adapt(
+    lifter: Lifter,
+    refinement: Refinement,
+    videos: Sequence[Video],
+    source: Sequence[LabelledVideo],
+    rate: float,
+    steps: int = STEPS,
+    seed: int = 0,
+    said: Callable[[str], None] = print,
+) -> Adaptation:
+    """Adapt a lifter to one person's videos.
+
+    Args:
+        refinement: of the lifter. videos: of one person, every frame. source: labelled videos to learn from beside
+            them. rate: the lifter's, frames a second. said: takes a line now and then.
+    """
+    refinement = for_detectors(refinement)
+    generator = torch.Generator().manual_seed(seed)
+    torch.manual_seed(seed)
+    thinned_source = [v.at_rate(rate) for v in source]
+    thinned = [v.at_rate(rate) for v in videos]
+    videos = with_up(lifter, videos, rate, refinement)
+    of_source = bone_lengths(thinned_source)
+    apparent = measure_bones(lifter, thinned_source)
+    how = Synthesis(KeypointNoise.measure(thinned_source, thinned).ratio, move=True)
+
+    clips, source_clips = Clips(videos, lifter.frames, rate), Clips(source, lifter.frames, rate)
+    stream = clips.endless(BATCH_SIZE, generator, flip=True)
+    source_stream = source_clips.endless(BATCH_SIZE, generator, flip=True)
+    labels = PseudoLabels(clips, rate, 1, 1, OWN_MOTION)
+    student = copy.deepcopy(lifter).train().requires_grad_(True)
+    teacher = Teacher(student, EMA_DECAY)
+    optimizer = torch.optim.AdamW(student.parameters(), weight_decay=0.0)
+
+    before = label_free_scores(lifter, videos, rate)
+    best: tuple[float, Lifter, dict[str, float]] | None = None
+    now = refinement
+    for step in range(steps):
+        if step % RELABEL == 0:
+            seen = lift_some(teacher.lifter, thinned)
+            now = seen_through(teacher.lifter, refinement, thinned_source, apparent)
+            lengths = person_bones(now, seen.rays, seen.pose, seen.root, seen.confidence)
+            labels.relabel(teacher.lifter, {videos[0].subject: lengths}, now, step // RELABEL)
+            ratios = lengths / of_source.clamp_min(torch.finfo(lengths.dtype).eps)
+            ratios[H36M_17.root_index] = 1
+            student.train()
+        target = next(stream)
+        batch = synthesise(next(source_stream), target, ratios.expand(len(target), -1), how, generator)
+        batch = labels.mixed_into(batch, target, how, generator)
+
+        keypoints = torch.cat([batch.keypoints, target.keypoints])
+        intrinsics = torch.cat([batch.intrinsics, target.intrinsics])
+        pose = torch.cat([batch.pose, torch.zeros_like(batch.pose)])
+        t = torch.full((len(pose),), student.diffusion.timesteps - 1)
+        noisy = student.diffusion.add_noise(pose, t, torch.randn(pose.shape, generator=generator))
+        predicted = student.denoise(keypoints, noisy[:, None], t, intrinsics)[:, 0]
+        n, weight = len(batch), batch.weights()
+        errors = (predicted[:n] - batch.pose).norm(dim=-1)
+        loss = (weight * errors).sum() / weight.sum()
+        rays = target.weights() * ray_errors(predicted[n:], target.keypoints, target.intrinsics, target.weights())
+        loss = loss + REPROJECTION_WEIGHT * rays.sum() / target.weights().sum().clamp_min(1)
+
+        progress = step / steps
+        optimizer.param_groups[0]["lr"] = LEARNING_RATE * min(1, 20 * progress) * LAST_RATE**progress
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        teacher.update(student)
+        if (step + 1) % max(steps // SNAPSHOTS, 1) == 0:
+            after = label_free_scores(teacher.lifter, videos, rate)
+            score = sum(math.log(max(after[n], 1e-9) / max(before[n], 1e-9)) for n in before)
+            said(f"step {step + 1}/{steps}: " + shown(after))
+            if no_worse(before, after) and (best is None or score < best[0]):
+                best = score, copy.deepcopy(teacher.lifter), after
+    if best is None:
+        return Adaptation(lifter, refinement, False, before, after)
+    _, adapted, after = best
+    return Adaptation(adapted, seen_through(adapted, refinement, thinned_source, apparent), True, before, after)
+
+
+def shown(scores: dict[str, float]) -> str:
+    """Scores in one line."""
+    return ", ".join(f"{name} {value:.1f} {UNITS[name]}" for name, value in scores.items())
+
+
+def seen_through(
+    lifter: Lifter, refinement: Refinement, source: Sequence[LabelledVideo], apparent: torch.Tensor
+) -> Refinement:
+    """The refinement for a lifter that sees bones otherwise than the one before it.
+
+    The people it was measured on are not at hand; the same change is taken that the source's show.
+
+    Args:
+        source: at the lifter's frame rate. apparent: (17,) metres, of the source through the lifter before.
+    """
+    change = measure_bones(lifter, source) / apparent.clamp_min(torch.finfo(apparent.dtype).eps)
+    return replace(refinement, bones=replace(refinement.bones, apparent=refinement.bones.apparent * change))

@@ -1,0 +1,83 @@
+"""`lift.py --adapt`: the lifter learns the person in the file before it lifts them."""
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..datasets.h36m import H36MFiles
+from ..datasets.h36m_checks import keypoint_names
+from ..datasets.rates import fit_to_rate
+from ..datasets.video import Dataset, LabelledVideo, Video
+from ..errors import InputError
+from ..footage.adapter import save_adapter
+from ..footage.adapting import UNITS, adapt
+from ..footage.lifting import DETECTOR_NOISE
+from ..model.lifter import Lifter
+from ..reprojection.bones import SourceBones
+from ..reprojection.refinement import Refinement
+from ..sample.files import make_sample
+
+SAMPLE_LENGTH = 0.25  # of the sample's takes: there is enough to learn from beside a person's own motion
+EXACT = "gt"  # the name of keypoints without a detector's noise
+SHORTEST = 1.5  # seconds of a person
+
+
+def load_source(folder: Path | None, rate: float) -> Dataset[LabelledVideo]:
+    """Labelled videos to learn from beside the person's own: everybody in a prepared folder, or a small sample.
+
+    Raises:
+        InputError: the folder holds no prepared data.
+    """
+    if folder is None:
+        with tempfile.TemporaryDirectory() as made:
+            make_sample(Path(made) / "sample", length=SAMPLE_LENGTH)
+            return load_source(Path(made) / "sample", rate)
+    names = keypoint_names(folder)
+    detected = [name for name in names if name != EXACT]
+    files = H36MFiles(folder, (detected or [EXACT])[0])
+    known = [subject for subject in files.subjects() if files.has_labels(subject)]
+    if not known:
+        raise InputError(f"--source {folder}: nobody in it has 3D; expected labelled people to learn from")
+    return fit_to_rate(files.labelled(known), rate, "source")
+
+
+def adapt_to_person(
+    lifter: Lifter,
+    refinement: Refinement | None,
+    video: Video,
+    source: Dataset[LabelledVideo],
+    rate: float,
+    path: Path,
+    about: dict[str, Any],
+) -> tuple[Lifter, Refinement, list[str]]:
+    """Adapt to a person, write the adapter, and say what it changed.
+
+    Args:
+        path: of the adapter. about: what goes into it.
+
+    Returns:
+        The lifter to use, its refinement, and lines for the user.
+    """
+    begin = time.monotonic()
+    if len(video) < SHORTEST * video.fps:
+        raise InputError(
+            f"--adapt: {video.subject} is seen for {len(video)} frames, {len(video) / video.fps:.1f} s, expected "
+            f"{SHORTEST:g} s or more to learn from; leave the flag out"
+        )
+    if refinement is None:
+        thinned = [v.at_rate(rate) for v in source.videos]
+        refinement = Refinement(SourceBones.measure(lifter, thinned), DETECTOR_NOISE, "limits")
+    with torch.enable_grad():
+        found = adapt(lifter, refinement, [video], source.videos, rate)
+    lines = [f"learnt from {source.provenance}"]
+    for name, unit in UNITS.items():
+        lines.append(f"{name} {found.before[name]:.1f} {unit} before adaptation, {found.after[name]:.1f} after")
+    if found.kept:
+        save_adapter(path, lifter, found.lifter, found.refinement, about)
+        lines.append(f"adapted in {time.monotonic() - begin:.0f} s; use {path.name} again by --adapter")
+    else:
+        lines.append("some score became worse: the lifter stays as it was, no adapter is written")
+    return found.lifter, found.refinement, lines
