@@ -73,7 +73,10 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
         "-r", "--resume", nargs="?", const="", metavar="FILE",
         help="go on from the latest checkpoints in -c, or from FILE there",
     )  # fmt: skip
-    run.add_argument("--evaluate", metavar="FILE", help="only score this checkpoint, a path or a name inside -c")
+    run.add_argument(
+        "--evaluate", metavar="FILE",
+        help="only score this checkpoint, a path or a name inside -c, and that of --source-checkpoint where given",
+    )  # fmt: skip
     run.add_argument("--source-checkpoint", type=Path, metavar="FILE", help="skip source training, start from this")
     run.add_argument(
         "--checkpoint-joint-order", choices=CHECKPOINT_ORDERS,
