@@ -122,7 +122,7 @@ def main() -> None:
     downsampled_source = [v.at_rate(args.rate) for v in source]
     for row, model in models.items():
         begin = time.monotonic()
-        refinements[row] = refined = refinement_of(model, downsampled_source, noise, args)
+        refinements[row] = refined = refinement_of(row, model, downsampled_source, noise, args)
         results[row] = evaluate_3dhp(model, test.videos, sampling, args.root, refinement=refined, rate=args.rate)
         frames = sum(results[row].scores.frames)
         print(f"evaluated {row.replace('_', ' ')} on {frames} valid frames ({time.monotonic() - begin:.0f} s)")
@@ -145,7 +145,7 @@ def main() -> None:
     write_report(record, tables_3dhp(record, shown, args.p2), args.checkpoint)
     print(f"predictions, {TITLES[shown]}: {args.checkpoint / 'inference_data.mat'}, and one per aggregation")
     if drawn is not None:
-        render_video(models, refinements, drawn, sampling, data.synthetic, args)
+        render_video(models, refinements, drawn, downsampled_source, sampling, data, args)
 
 
 def train_supervised(

@@ -118,7 +118,7 @@ def main() -> None:
     downsampled_source = [v.at_rate(args.rate) for v in source]
     for row, model in models.items():
         begin = time.monotonic()
-        refinements[row] = refinement_of(model, downsampled_source, noise, args)
+        refinements[row] = refinement_of(row, model, downsampled_source, noise, args)
         if not reported:
             continue
         rows[row] = evaluate(model, reported, sampling, args.root, refinements[row])
@@ -138,7 +138,7 @@ def main() -> None:
         write_predictions(args.checkpoint, predict(model, shown, sampling, refinement, scale), args.csv)
         print(f"predictions, {TITLES[row]}: {args.checkpoint / PREDICTIONS_FILE}")
     if drawn is not None:
-        render_video(models, refinements, drawn, sampling, data.synthetic, args)
+        render_video(models, refinements, drawn, downsampled_source, sampling, data, args)
 
 
 def train_supervised(

@@ -78,7 +78,7 @@ def label_free_scores(lifter: Lifter, videos: Sequence[Video], rate: float) -> d
 def _jitter(lifter: Lifter, videos: Sequence[Video], rate: float, sampling: Sampling) -> float:
     found = []
     for video in videos:
-        pose, _ = lift_every_frame(lifter.eval(), video.frames(slice(JITTER_FRAMES)), rate, sampling)
+        pose, *_ = lift_every_frame(lifter.eval(), video.frames(slice(JITTER_FRAMES)), rate, sampling)
         found.append(((pose[:-2] + pose[2:]) / 2 - pose[1:-1]).norm(dim=-1).flatten())
     every = torch.cat(found)
     return every.mean().item() if len(every) else 0.0

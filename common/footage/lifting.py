@@ -32,6 +32,7 @@ class Lifted:
         lengths: (17,) metres, the person's bones; None without a refinement.
         spread: (F, 17) metres, of the hypotheses. reprojection: (F, 17) pixels from the keypoints.
         up: (3,) unit vector against gravity, camera axes. height: metres, of the person.
+        hypotheses: (F, H, 17, 3) float16 metres, as `pose`, before refining but in the person's size; where kept.
     """
 
     pose: torch.Tensor
@@ -41,6 +42,7 @@ class Lifted:
     reprojection: torch.Tensor
     up: torch.Tensor
     height: float
+    hypotheses: torch.Tensor | None = None
 
 
 def blend_windows(length: int, frames: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -62,14 +64,16 @@ def blend_windows(length: int, frames: int) -> tuple[torch.Tensor, torch.Tensor]
 
 
 def lift_every_frame(
-    lifter: Lifter, video: Video, rate: float, sampling: Sampling
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """The mean of the hypotheses (F, 17, 3), metres, and their spread (F, 17).
+    lifter: Lifter, video: Video, rate: float, sampling: Sampling, keep: int = 0
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """The mean of the hypotheses (F, 17, 3), metres, their spread (F, 17), and the first `keep` of them, float16.
 
     The frames between two of the lifter's are lifted as videos of their own, in turn; windows overlap and are blended.
     """
     step = min(video.step(rate), len(video))
-    pose, spreads = torch.zeros(len(video), len(H36M_17.joints), 3), torch.zeros(len(video), len(H36M_17.joints))
+    joints, keep = len(H36M_17.joints), min(keep, sampling.num_proposals)
+    pose, spreads = torch.zeros(len(video), joints, 3), torch.zeros(len(video), joints)
+    kept = torch.zeros(len(video), keep, joints, 3, dtype=torch.float16)  # half a millimetre at 1 m
     generator = torch.Generator().manual_seed(sampling.seed)
     for phase in range(step):
         keypoints = video.keypoints[phase::step]
@@ -79,11 +83,12 @@ def lift_every_frame(
         intrinsics = video.intrinsics.expand(len(indices), 9)
         hypotheses = lift_windows(lifter, keypoints[indices], intrinsics, sampling, draws)[:, -1]  # (W, H, T, J, 3)
         hypotheses[..., H36M_17.root_index, :] = 0
-        for into, found in ((pose, hypotheses.mean(1)), (spreads, spread(hypotheses))):
-            part = torch.zeros_like(into[phase::step])
+        first = hypotheses[:, :keep].transpose(1, 2)  # (W, T, keep, J, 3)
+        for into, found in ((pose, hypotheses.mean(1)), (spreads, spread(hypotheses)), (kept, first)):
+            part = torch.zeros_like(into[phase::step], dtype=torch.float32)
             shaped = weights.reshape(*weights.shape, *[1] * (found.ndim - 2))
             into[phase::step] = part.index_add_(0, indices.flatten(), (shaped * found).flatten(0, 1))
-    return pose, spreads
+    return pose, spreads, kept
 
 
 def stature(lengths: torch.Tensor) -> float:
@@ -122,19 +127,23 @@ def lift_person(
     refinement: Refinement | None,
     height: float | None = None,
     smoothed: bool = False,
+    keep: int = 0,
 ) -> Lifted:
     """Lift a video and place the person in front of the camera, at their size.
 
     Args:
         rate: the lifter's, frames a second. refinement: of the checkpoint; without one bones keep the lifter's lengths.
         height: metres, of the person; without it the size is that of the people the lifter has learnt from.
-        smoothed: by `one_euro`, joints about the root and the root's path.
+        smoothed: by `one_euro`, joints about the root and the root's path. keep: hypotheses to return.
     """
     rays = undistort(video.keypoints, video.intrinsics)
     sure = video.confidence
-    pose, spreads = lift_every_frame(lifter, video, rate, sampling)
+    pose, spreads, kept = lift_every_frame(lifter, video, rate, sampling, keep)
     step = min(video.step(rate), len(video))
+    if keep:
+        kept = smooth(kept.float().flatten(1)[None], step)[0].unflatten(1, kept.shape[1:]).half()
     pose = smooth(pose.flatten(1)[None], step)[0].unflatten(1, pose.shape[1:])  # what the videos in turn disagree in
+    seen = stature(bone_vectors(pose).norm(dim=-1).median(0).values)  # of the lifter's own result
     lengths = None
     if refinement is not None:
         lengths = person_bones(refinement, rays, pose, solve_root(pose, rays, sure), sure)
@@ -143,13 +152,13 @@ def lift_person(
         pose = for_detectors(refinement)(pose, rays, lengths, sure)
         found = stature(lengths)
     else:
-        found = stature(bone_vectors(pose).norm(dim=-1).median(0).values)
-        if height is not None:
-            pose, found = pose * (height / found), height
+        found = seen if height is None else height
+        pose = pose * (found / seen)
     root = solve_root(pose, rays, sure)
     if smoothed:
         pose, root = (torch.from_numpy(one_euro(x.double().numpy(), video.fps)).to(x) for x in (pose, root[:, None]))
         root = root[:, 0]
     focal = video.intrinsics[:2].mean() * video.width / 2
     reprojection = ray_distance(pose + root[:, None], rays) * focal
-    return Lifted(pose, root, lengths, spreads, reprojection, up_of(pose, root, sure), found)
+    kept, spreads = kept * (found / seen), spreads * (found / seen)
+    return Lifted(pose, root, lengths, spreads, reprojection, up_of(pose, root, sure), found, kept if keep else None)

@@ -73,7 +73,10 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
         "-r", "--resume", nargs="?", const="", metavar="FILE",
         help="go on from the latest checkpoints in -c, or from FILE there",
     )  # fmt: skip
-    run.add_argument("--evaluate", metavar="FILE", help="only score this checkpoint, a path or a name inside -c")
+    run.add_argument(
+        "--evaluate", metavar="FILE",
+        help="only score this checkpoint, a path or a name inside -c, and that of --source-checkpoint where given",
+    )  # fmt: skip
     run.add_argument("--source-checkpoint", type=Path, metavar="FILE", help="skip source training, start from this")
     run.add_argument(
         "--checkpoint-joint-order", choices=CHECKPOINT_ORDERS,
@@ -190,7 +193,9 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
     report.add_argument("--csv", action="store_true", help="the same as a table, predictions.csv, too")
 
     viewing = parser.add_argument_group("rendering")
-    viewing.add_argument("--render", action="store_true", help="draw one video after the evaluation")
+    viewing.add_argument(
+        "--render", action="store_true", help="show one video after the evaluation, in a page and a GIF"
+    )
     viewing.add_argument("--viz-subject", metavar="NAME", help="subject; the first reported when left out")
     viewing.add_argument("--viz-action", metavar="NAME", help="action; the subject's first when left out")
     viewing.add_argument("--viz-camera", type=int, default=0, metavar="N", help="camera, 0 to 3")
@@ -198,12 +203,14 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
         "--viz-output",
         type=Path,
         metavar="FILE",
-        help=".gif, .mp4, or .png for one frame; render.gif in -c when left out",
+        help=".html, .gif, .mp4 (needs PyAV), or .png of one frame; render.gif and render.html in -c when left out",
     )
     viewing.add_argument("--viz-skip", type=int, default=0, metavar="N", help="frames left out at the start")
     viewing.add_argument("--viz-limit", type=int, default=-1, metavar="N", help="frames drawn at most, -1 for all")
     viewing.add_argument("--viz-downsample", type=positive, default=1, metavar="N", help="draw one frame in N")
-    viewing.add_argument("--viz-size", type=float, default=5, metavar="INCHES", help="height of the picture")
+    viewing.add_argument(
+        "--viz-size", type=float, default=5, metavar="INCHES", help="height of the film, 80 pixels each"
+    )
     return parser
 
 

@@ -3,12 +3,8 @@
 import argparse
 import math
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-import torch
 
 from ..datasets.open_layout import HIGHEST_RATE
 from ..errors import InputError
@@ -16,9 +12,9 @@ from ..footage.adapter import load_adapter
 from ..footage.calibration import read_calibration
 from ..footage.lifting import Lifted, lift_person
 from ..footage.people import Person, find_people
-from ..footage.placing import in_world, verdict
+from ..footage.placing import hypotheses_in_world, in_world, verdict
 from ..footage.preparing import USUAL_FOCAL, Prepared, assumed_camera, prepare
-from ..geometry.camera import Camera, denormalise, project
+from ..geometry.camera import Camera
 from ..geometry.skeleton import H36M_17, conversion_name
 from ..keypoints.detections import Detections, to_h36m
 from ..keypoints.read import FORMATS, read_keypoints
@@ -28,14 +24,15 @@ from ..motion.poses import WRITERS, Poses
 from ..reprojection.refinement import Refinement
 from ..video.choosing import DETECTORS
 from ..video.detecting import keypoints_of
-from ..viewer.page import Track, write_page
+from ..viewer.motion import track_of, view_motion
+from ..viewer.view import PAGE, VIEWS, check_view
 from .adapt_footage import adapt_to_person, load_source
 from .arguments import positive
 from .models import trained_rate
 
 USUAL_FPS = 30.0
 SHORTEST = 0.1  # of the longest person's frames: who is seen for less is not lifted by --person all
-PAGE = ".html"
+HYPOTHESES, FRAMES = 5, 10_000  # the page shows so many at most, of videos up to so long
 WRITTEN = (".npz", ".csv", ".json", ".trc", ".bvh", PAGE)
 
 
@@ -93,7 +90,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--source", type=Path, metavar="DIR", help="labelled data for --adapt (the synthetic sample)")
     made.add_argument("-o", "--out", type=Path, metavar="DIR", help="where to write (KEYPOINTS without ending, _3d)")
     made.add_argument(
-        "--write", default=",".join(WRITTEN), metavar="LIST", help="endings (npz,csv,json,trc,bvh,html; c3d)"
+        "--write",
+        default=",".join(WRITTEN),
+        metavar="LIST",
+        help="endings (npz,csv,json,trc,bvh,html; c3d,gif,mp4,png)",
     )
     return made
 
@@ -103,8 +103,11 @@ def main(arguments: list[str] | None = None) -> None:
     begin = time.monotonic()
     args = parser().parse_args(arguments)
     endings = ["." + ending.strip().lstrip(".") for ending in args.write.split(",") if ending.strip()]
-    if unknown := [ending for ending in endings if ending not in (*WRITERS, PAGE)]:
-        raise InputError(f"--write: expected some of {', '.join(WRITERS)}, {PAGE}, found {unknown[0]}")
+    if unknown := [ending for ending in endings if ending not in (*WRITERS, *VIEWS)]:
+        raise InputError(f"--write: expected some of {', '.join((*WRITERS, *VIEWS))}, found {unknown[0]}")
+    for ending in set(endings) & set(VIEWS):
+        check_view(Path(f"poses{ending}"))
+    kept = HYPOTHESES if args.num_proposals > 1 and PAGE in endings else 0
     file = keypoints_of(args.keypoints, args.detector, args.detect_again, args.out)
     found = read_keypoints(file, args.format, args.size, args.video)
     for line in (f"{args.keypoints}: {found.format}, {found.frames} frames, joints {found.order}", *found.notes):
@@ -142,7 +145,8 @@ def main(arguments: list[str] | None = None) -> None:
         ready = prepare(found.frame[rows], pixels[rows], confidence[rows], camera, fps, name, str(args.keypoints))
         stem = "poses" if len(people) == 1 else f"poses_{person.name}"
         notes, smoothed = ready.notes(), args.smooth != "none"
-        lifted = lift_person(lifter, ready.video, rate, sampling, refinement, args.height, smoothed)
+        keep = kept if len(ready.frames) <= FRAMES else 0
+        lifted = lift_person(lifter, ready.video, rate, sampling, refinement, args.height, smoothed, keep)
         before = None
         if source is not None:
             before = lifted
@@ -150,7 +154,7 @@ def main(arguments: list[str] | None = None) -> None:
             learnt = {"source": args.keypoints.name, "person": person.name, "checkpoint": args.model.name}
             mine, its, lines = adapt_to_person(lifter, refinement, ready.video, source, rate, path, learnt)
             notes += lines
-            lifted = lift_person(mine, ready.video, rate, sampling, its, args.height, smoothed)
+            lifted = lift_person(mine, ready.video, rate, sampling, its, args.height, smoothed, keep)
         good, words = verdict(ready, lifted)
         for line in notes:
             print(f"{name}: {line}")
@@ -161,17 +165,22 @@ def main(arguments: list[str] | None = None) -> None:
             "smoothed": args.smooth, "verdict": words, "trusted": str(good),
             "synthetic_training": str(bool(about.get("synthetic"))),
         }  # fmt: skip
-        shown = {"lifted": poses_of(lifted, ready, camera, fps, facts)}
-        if before is not None:
-            shown = {"before adaptation": poses_of(before, ready, camera, fps, facts), "adapted": shown["lifted"]}
+        takes = {"lifted": lifted} if before is None else {"before adaptation": before, "adapted": lifted}
+        motions = {take: poses_of(what, ready, camera, fps, facts) for take, what in takes.items()}
+        poses, said = list(motions.values())[-1], [words, *(f"assumed {line}" for line in assumed), *notes]
+        if keep:
+            said.append("thin lines: hypotheses, before refining")
+        if about.get("synthetic"):
+            said.append("The lifter was trained on synthetic people.")
+        tracks = [
+            track_of(take, motion, *hypotheses_in_world(takes[take], motion.to_camera))
+            for take, motion in motions.items()
+        ]
         for ending in endings:
-            if ending == PAGE:
-                said = [words, *(f"assumed {line}" for line in assumed), *notes]
-                if about.get("synthetic"):
-                    said.append("The lifter was trained on synthetic people.")
-                write_motion_page(out / f"{stem}{ending}", shown, said)
+            if ending in VIEWS:
+                view_motion(out / f"{stem}{ending}", tracks, poses, said)
             else:
-                list(shown.values())[-1].save(out / f"{stem}{ending}")
+                poses.save(out / f"{stem}{ending}")
     print(f"written to {out}: {', '.join(endings)} ({time.monotonic() - begin:.1f} s)")
 
 
@@ -182,23 +191,6 @@ def poses_of(lifted: Lifted, ready: Prepared, camera: Camera, fps: float, facts:
         joints=joints, fps=fps, frames=ready.frames, to_camera=to_camera, camera=camera, confidence=ready.confidence,
         pixels=ready.pixels, about=facts,
     )  # fmt: skip
-
-
-def write_motion_page(path: Path, motions: Mapping[str, Poses], about: list[str]) -> None:
-    """One person's motion, or several takes on it, by name, as a page to look at, beside the keypoints; `about` are the
-    lines at its top."""
-    tracks = []
-    for name, poses in motions.items():
-        assert poses.camera is not None
-        camera, turn, place = poses.camera, poses.to_camera[:3, :3], poses.to_camera[:3, 3]
-        placed = torch.from_numpy(poses.joints @ turn.T + place)
-        seen = project(placed, camera.normalised_intrinsics())
-        reprojected = denormalise(seen, camera.width, camera.height).numpy()
-        tracks.append(Track(name, poses.joints, reprojected=reprojected))
-    assert poses.pixels is not None and poses.confidence is not None
-    keypoints = np.where(poses.confidence[..., None] > 0, poses.pixels, np.nan)
-    title = f"{poses.about['source']}, person {poses.about['person']}"
-    write_page(path, tracks, poses.fps, title, about, keypoints, (camera.width, camera.height))
 
 
 def assumptions(found: Detections, args: argparse.Namespace) -> tuple[float, Camera, list[str]]:

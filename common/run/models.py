@@ -30,15 +30,17 @@ def find_checkpoint(name: str, folder: Path) -> Path:
 
 
 def given_models(args: Namespace, device: torch.device, foreign_order: str | None) -> dict[str, Lifter]:
-    """The lifter that `--evaluate` names as "evaluated", that of `--source-checkpoint` as "source_only", or nothing.
+    """The lifters of `--source-checkpoint`, as "source_only", and of `--evaluate`, as "evaluated", where given.
 
-    A lifter that is given decides the sizes, see `load_matching_lifter`.
+    A lifter that is given decides the sizes, see `load_matching_lifter`; of two the one of `--evaluate`.
     """
-    path = find_checkpoint(args.evaluate, args.checkpoint) if args.evaluate else args.source_checkpoint
-    if path is None:
-        return {}
-    lifter = apply_speed_flags(load_matching_lifter(path, args, device, foreign_order), args)
-    return {"evaluated" if args.evaluate else "source_only": lifter}
+    given = {"source_only": args.source_checkpoint} if args.source_checkpoint else {}
+    if args.evaluate:
+        given["evaluated"] = find_checkpoint(args.evaluate, args.checkpoint)
+    return {
+        row: apply_speed_flags(load_matching_lifter(path, args, device, foreign_order), args)
+        for row, path in given.items()
+    }
 
 
 def trained_rate(arguments: Mapping[str, Any], otherwise: float) -> float:
@@ -97,7 +99,7 @@ def stored_refinement(path: Path) -> Refinement | None:
 
 
 def refinement_of(
-    lifter: Lifter, source: Sequence[LabelledVideo], noise: KeypointNoise, args: Namespace
+    row: str, lifter: Lifter, source: Sequence[LabelledVideo], noise: KeypointNoise, args: Namespace
 ) -> Refinement | None:
     """What refines a row's poses, None with `--refine none`: what the file with `--evaluate` carries, else measured.
 
@@ -106,7 +108,7 @@ def refinement_of(
     """
     if args.refine == "none":
         return None
-    if args.evaluate:
+    if row == "evaluated":
         return stored_refinement(find_checkpoint(args.evaluate, args.checkpoint))
     return Refinement(SourceBones.measure(lifter, source), noise.target, args.refine)
 

@@ -28,7 +28,7 @@ REFINED_ROWS = ("adapted", "evaluated")  # refining is part of what they are
 GAPS = {"headline": "refining counted as adaptation"}
 NOTE_WIDTH = 70  # characters over a panel of the curves
 REPORT_FILES = ("metrics.json", "table.txt", "curves.png")
-RENDER_FILE = "render.gif"
+RENDER_FILES = ("render.gif", "render.html")
 PREDICTIONS_FILE, TABLE_FILE = "predictions.npz", "predictions.csv"
 
 

@@ -21,7 +21,7 @@ from ..model.lifter import Lifter
 from ..units import MILLIMETRES
 from .arguments import arguments_dict
 from .models import apply_speed_flags, find_checkpoint, trained_rate
-from .report import PREDICTIONS_FILE, RENDER_FILE, REPORT_FILES, TABLE_FILE
+from .report import PREDICTIONS_FILE, RENDER_FILES, REPORT_FILES, TABLE_FILE
 from .runlog import Progress, Record, RunLog
 
 SOURCE_FILE = "h36m_best_epoch.bin"  # a source model the user puts into -c; runs read it and leave it alone
@@ -75,7 +75,7 @@ def archive_previous_run(folder: Path, checkpoints: Iterable[Path] = ()) -> None
     """Move an earlier run's reports, and the checkpoints given, to a new folder previous-N: nothing is overwritten."""
     if not processes.is_main():
         return
-    reports = [folder / name for name in (*REPORT_FILES, RENDER_FILE, PREDICTIONS_FILE, TABLE_FILE)] + sorted(
+    reports = [folder / name for name in (*REPORT_FILES, *RENDER_FILES, PREDICTIONS_FILE, TABLE_FILE)] + sorted(
         folder.glob("*.mat")
     )
     old = [*checkpoints, *(path for path in reports if path.exists())]

@@ -3,9 +3,7 @@
 import base64
 import json
 import math
-import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,34 +12,13 @@ import numpy as np
 from ..files import atomic_write
 from ..geometry.figures import LEFT, RIGHT
 from ..geometry.skeleton import H36M_17
+from .track import JOINTS, Track, plain
 
 TEMPLATE = Path(__file__).with_name("page.html")
 PLACE = "@DATA@"  # where the template takes the data
 METRES, PIXELS = 0.001, 0.25  # steps of the numbers in the page: a millimetre, a quarter of a pixel
 LIMIT = 1 << 28  # steps; with it every code fits the 32 bits of JavaScript's integer operators
 NEAREST = 0.1  # metres before the camera; closer joints have no reprojection
-JOINTS = len(H36M_17.joints)
-
-
-@dataclass(frozen=True, eq=False)
-class Track:
-    """One motion of the person: a lifter's result, or the truth.
-
-    Args:
-        name: as the page calls it.
-        joints: (F, 17, 3) metres, Human3.6M-17, x right, y up, z towards the viewer; NaN where there is none.
-        expected_error: (F, 17) metres; NaN where it is not known.
-        hypotheses: (F, H, 17, 3) as `joints`.
-        truth: drawn as a pale band behind the others.
-        reprojected: (F, 17, 2) pixels; NaN where there is none.
-    """
-
-    name: str
-    joints: np.ndarray
-    expected_error: np.ndarray | None = None
-    hypotheses: np.ndarray | None = None
-    truth: bool = False
-    reprojected: np.ndarray | None = None
 
 
 def write_page(
@@ -83,8 +60,8 @@ def write_page(
     if flat and (image_size is None or min(image_size) <= 0):
         raise ValueError(f"expected an image size above 0 with 2D, found {image_size}")
     data: dict[str, Any] = {
-        "title": _plain(title),
-        "about": [_plain(line) for line in about],
+        "title": plain(title),
+        "about": [plain(line) for line in about],
         "fps": float(fps),
         "frames": frames,
         "joints": H36M_17.joints,
@@ -138,9 +115,10 @@ def _pack_track(track: Track, frames: int, camera: tuple[float, tuple[float, flo
     if reprojected is None and camera is not None:
         reprojected = _project(track.joints, *camera)
     return {
-        "name": _plain(track.name),
+        "name": plain(track.name),
         "truth": track.truth,
         "joints": joints,
+        "errorName": plain(track.error_name),
         "error": _pack_points("expected_error", track.expected_error, (frames, JOINTS), METRES),
         "hypotheses": _pack_points("hypotheses", hypotheses, (frames, count, JOINTS, 3), METRES),
         "reprojected": _pack_points("reprojected", reprojected, (frames, JOINTS, 2), PIXELS),
@@ -163,10 +141,3 @@ def _project(joints: np.ndarray, focal: float, centre: tuple[float, float]) -> n
     depth = -joints[..., 2:]
     depth = np.where(depth >= NEAREST, depth, np.nan)
     return np.asarray(centre) + focal * joints[..., :2] * [1, -1] / depth
-
-
-def _plain(text: str) -> str:
-    """Text on one line: control characters, line ends and those that turn the direction of writing become spaces."""
-    unseen = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-    kept = "\u200c\u200d"  # join and part letters in Persian and in Indian scripts
-    return "".join(" " if unicodedata.category(c) in unseen and c not in kept else c for c in text).strip()

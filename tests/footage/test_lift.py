@@ -135,6 +135,27 @@ def test_lifting_again_gives_the_same(model, tmp_path):
             assert one.read_bytes() == other.read_bytes(), ending
 
 
+def test_films_and_hypotheses_where_they_are_asked_for(model, tmp_path):
+    file = alphapose(tmp_path / "keypoints.json", coco())
+    flags = [str(file), "-m", str(model), "--size", "1000x1000", "--fps", "25"]
+    footage.main([*flags, "--write", "html,gif,png", "-num_proposals", "3", "-o", str(tmp_path / "three")])
+    footage.main([*flags, "--write", "html", "-o", str(tmp_path / "one")])
+    assert {p.name for p in (tmp_path / "three").iterdir()} == {"poses.html", "poses.gif", "poses.png"}
+    assert (tmp_path / "three" / "poses.gif").read_bytes()[:4] == b"GIF8"
+    three, one = ((tmp_path / name / "poses.html").read_text() for name in ("three", "one"))
+    assert '"hypotheses":{"shape":[31,3,17,3]' in three and '"errorName":"spread of the hypotheses"' in three
+    assert '"hypotheses":null' in one and '"error":null' in one
+    assert "hypotheses, before refining" in three and "hypotheses, before refining" not in one
+
+
+def test_a_film_that_cannot_be_written_is_said_before_any_work(model, tmp_path, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    file = alphapose(tmp_path / "keypoints.json", coco())
+    with pytest.raises(InputError, match="poses.mp4: needs PyAV: pip install av"):
+        footage.main([str(file), "-m", str(model), "--write", "npz,mp4"])
+    assert not (tmp_path / "keypoints_3d").exists()
+
+
 @pytest.mark.slow
 def test_from_the_command_line(model, tmp_path):
     file = alphapose(tmp_path / "keypoints.json", coco())

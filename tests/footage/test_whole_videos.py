@@ -46,7 +46,7 @@ def test_the_weights_of_every_frame_sum_to_one(length, frames):
 @pytest.mark.parametrize("rate", [30.0, 10.0, 4.0, 0.3])
 def test_every_frame_is_lifted_in_its_place(person, rate):
     """At the video's rate, a third of it, one in eight (no whole number of windows), and fewer than the video has."""
-    pose, spread = lift_every_frame(Knows([person], T), bare(person), rate, Sampling(2, 1))
+    pose, spread, _ = lift_every_frame(Knows([person], T), bare(person), rate, Sampling(2, 1))
     torch.testing.assert_close(pose, person.pose, rtol=0, atol=1e-5)
     assert spread.shape == (61, 17) and spread.max() < 1e-5
 
@@ -55,7 +55,7 @@ def test_windows_are_blended_not_cut(person):
     """A lifter that errs in the first half of its windows: its error is shared out, without steps of its full size."""
     knows = Knows([person], T)
     knows.early = 0.2
-    pose, _ = lift_every_frame(knows, bare(person), 30.0, Sampling(1, 1))
+    pose, *_ = lift_every_frame(knows, bare(person), 30.0, Sampling(1, 1))
     off = (pose - person.pose)[:, 5, 2]
     assert off[10:-10].min() > 0.02 and off[10:-10].max() < 0.19
 
@@ -63,8 +63,32 @@ def test_windows_are_blended_not_cut(person):
 def test_the_spread_is_that_of_the_hypotheses(person):
     knows = Knows([person], T)
     knows.apart = 0.05
-    _, spread = lift_every_frame(knows, bare(person), 10.0, Sampling(2, 1))
+    _, spread, _ = lift_every_frame(knows, bare(person), 10.0, Sampling(2, 1))
     torch.testing.assert_close(spread[:, 1:], torch.full((61, 16), 0.05 * 2**0.5), rtol=1e-3, atol=0)
+
+
+def test_some_hypotheses_are_kept_in_their_places(person):
+    knows = Knows([person], T)
+    knows.apart = 0.05
+    for keep, count in ((0, 0), (1, 1), (2, 2), (5, 3)):
+        *_, kept = lift_every_frame(knows, bare(person), 10.0, Sampling(3, 1), keep)
+        assert kept.shape == (61, count, 17, 3) and kept.dtype == torch.float16
+        off = kept.float() - person.pose[:, None]
+        for number in range(count):
+            expected = torch.tensor([0, 0, 0.05 * (-1) ** number]).expand(61, 16, 3)
+            torch.testing.assert_close(off[:, number, 1:], expected, rtol=0, atol=1e-3)
+
+
+def test_hypotheses_and_their_spread_have_the_persons_size(person):
+    lifter, refinement = knowing(person)
+    lifter.apart = 0.05
+    for how in (refinement, None):
+        usual, tall = (lift_person(lifter, bare(person), 10.0, Sampling(2, 1), how, h, keep=2) for h in (None, 2.0))
+        ratio = 2.0 / usual.height
+        assert ratio > 1.05
+        torch.testing.assert_close(tall.spread, usual.spread * ratio, rtol=0.01, atol=1e-4)
+        torch.testing.assert_close(tall.hypotheses, usual.hypotheses * ratio, rtol=0.01, atol=2e-3)
+    assert lift_person(lifter, bare(person), 10.0, Sampling(2, 1), None).hypotheses is None
 
 
 def knowing(person: LabelledVideo) -> tuple[Knows, Refinement]:

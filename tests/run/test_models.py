@@ -67,6 +67,8 @@ def test_what_is_given_has_a_name(tmp_path):
     for flag, name in (("--evaluate", "evaluated"), ("--source-checkpoint", "source_only")):
         assert list(given_models(arguments("-c", tmp_path, flag, tmp_path / "a.bin"), CPU, "h36m")) == [name]
     assert given_models(arguments("-c", tmp_path), CPU, "h36m") == {}
+    both = arguments("-c", tmp_path, "--evaluate", "a.bin", "--source-checkpoint", tmp_path / "a.bin")
+    assert list(given_models(both, CPU, "h36m")) == ["source_only", "evaluated"]  # before and after
 
 
 @pytest.mark.parametrize("deterministic", [True, False])
@@ -139,7 +141,7 @@ def test_a_stored_refinement_is_found_unless_unwanted(tmp_path, refinement):
     lifter, noise = small_lifter(), KeypointNoise(1.0, 0.002)
 
     def found(name: str, *flags: str) -> Refinement | None:
-        return refinement_of(lifter, [], noise, arguments("--evaluate", tmp_path / name, *flags))
+        return refinement_of("evaluated", lifter, [], noise, arguments("--evaluate", tmp_path / name, *flags))
 
     assert found("adapted.bin").to_dict() == refinement.to_dict()  # the file's mode, whatever the default
     assert found("adapted.bin", "--refine", "none") is None

@@ -1,123 +1,121 @@
-"""Animations are written whole, with the frames that were asked for."""
+"""Which video, which of its frames, and what is shown of it."""
 
+import re
+from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageSequence
+import torch
+from bodies import video
+from lifters import Knows
 
+from common.datasets.video import Dataset
 from common.errors import InputError
-from common.geometry.figures import LEFT, RIGHT
-from common.geometry.skeleton import H36M_17
-from common.run.render import render
+from common.model.inference import Sampling
+from common.run import render
+from common.run.render import chosen_frames, render_video, select_video
 
-FRAMES = 12
-STANDING = {
-    "Hip": (0, 0), "RHip": (-0.1, 0), "RKnee": (-0.1, 0.45), "RFoot": (-0.1, 0.9), "LHip": (0.1, 0),
-    "LKnee": (0.1, 0.45), "LFoot": (0.1, 0.9), "Spine": (0, -0.2), "Thorax": (0, -0.5),
-    "Neck/Nose": (0, -0.6), "Head": (0, -0.7),
-    "LShoulder": (0.2, -0.5), "LElbow": (0.45, -0.5), "LWrist": (0.7, -0.5),
-    "RShoulder": (-0.2, -0.5), "RElbow": (-0.45, -0.5), "RWrist": (-0.7, -0.5),
+USUAL = {
+    "viz_subject": None, "viz_action": None, "viz_camera": 0, "viz_output": None, "viz_skip": 0, "viz_limit": -1,
+    "viz_downsample": 1, "viz_size": 5.0, "root": "estimated", "keypoints": "gt",
 }  # fmt: skip
 
 
-def clip() -> tuple[np.ndarray, np.ndarray]:
-    """Keypoints (F, 17, 2) in a 200 x 200 image and poses (F, 17, 3) of someone seen from behind who raises a hand."""
-    pose = np.zeros((FRAMES, len(H36M_17.joints), 3))
-    pose[..., :2] = [STANDING[joint] for joint in H36M_17.joints]
-    pose[:, H36M_17.index("LWrist"), 1] -= np.linspace(0, 0.4, FRAMES)
-    return pose[..., :2] * 90 + 100, pose
-
-
-def write(output: Path, views: int = 1, **options) -> list[np.ndarray]:
-    """The frames of what `render` writes, each (height, width, 3)."""
-    keypoints, pose = clip()
-    render(keypoints, (200, 200), {f"view {i}": pose for i in range(views)}, output, 25, size=2.5, **options)
-    with Image.open(output) as image:
-        return [np.asarray(frame.convert("RGB")) for frame in ImageSequence.Iterator(image)]
-
-
-def times(output: Path) -> list[int]:
-    with Image.open(output) as image:
-        return [frame.info["duration"] for frame in ImageSequence.Iterator(image)]
-
-
-def near(picture: np.ndarray, colour: str) -> np.ndarray:
-    """Where a picture (h, w, 3) has about that colour."""
-    wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
-    return np.abs(picture.astype(int) - wanted).max(-1) < 40
-
-
-def test_every_frame_is_written_and_nothing_else(tmp_path):
-    frames = write(tmp_path / "new" / "a.gif", views=2)
-    assert len(frames) == FRAMES
-    assert frames[0].shape == (200, 600, 3)
-    assert times(tmp_path / "new" / "a.gif") == [40] * FRAMES
-    assert [path.name for path in (tmp_path / "new").iterdir()] == ["a.gif"]
+def asked(**flags) -> Namespace:
+    return Namespace(**USUAL | flags)
 
 
 @pytest.mark.parametrize(
-    ("options", "count", "duration"),
+    ("flags", "frames"),
     [
-        ({"limit": 5}, 5, 40),
-        ({"skip": 9}, 3, 40),
-        ({"downsample": 5}, 3, 200),
-        ({"skip": 3, "downsample": 2, "limit": 4}, 4, 80),
-        ({"limit": 100}, FRAMES, 40),
+        ({}, range(12)),
+        ({"viz_limit": 5}, range(5)),
+        ({"viz_skip": 9}, range(9, 12)),
+        ({"viz_downsample": 5}, range(0, 12, 5)),
+        ({"viz_skip": 3, "viz_downsample": 2, "viz_limit": 4}, range(3, 11, 2)),
+        ({"viz_limit": 100}, range(12)),
     ],
 )
-def test_limit_skip_and_downsample(tmp_path, options, count, duration):
-    assert len(write(tmp_path / "a.gif", **options)) == count
-    assert times(tmp_path / "a.gif") == [duration] * count
-
-
-def test_figures_stand_upright_and_move(tmp_path):
-    first, *_, last = write(tmp_path / "a.gif")
-    for left_edge, view in ((0, first[:, :200]), (200, first[:, 200:])):
-        assert np.median(np.nonzero(near(view, LEFT))[1]) > np.median(np.nonzero(near(view, RIGHT))[1])  # from behind
-        moved = last[:, left_edge : left_edge + 200]
-        assert np.nonzero(near(moved, LEFT))[0].min() < np.nonzero(near(view, LEFT))[0].min() - 8  # the hand is higher
-
-
-def test_a_still_is_the_first_frame(tmp_path):
-    (still,), (first,) = write(tmp_path / "a.png", skip=6), write(tmp_path / "a.gif", skip=6, limit=1)
-    assert still.shape == (300, 600, 3)
-    tops = [np.nonzero(near(picture, LEFT))[0].min() / len(picture) for picture in (still, first)]
-    assert abs(tops[0] - tops[1]) < 0.02
+def test_limit_skip_and_downsample(flags, frames):
+    assert list(chosen_frames(12, asked(**flags))) == list(frames)
 
 
 @pytest.mark.parametrize(
-    ("name", "options", "expected"),
+    ("flags", "expected"),
     [
-        ("a.avi", {}, "ends in .gif, .mp4 or .png, found '.avi'"),
-        ("a", {}, "ends in .gif, .mp4 or .png"),
-        ("a.gif", {"limit": 0}, "--viz-limit"),
-        ("a.gif", {"skip": FRAMES}, "--viz-skip: expected 0 to 11"),
-        ("a.gif", {"downsample": 0}, "--viz-downsample"),
+        ({"viz_limit": 0}, "--viz-limit"),
+        ({"viz_skip": 12}, "--viz-skip: expected 0 to 11"),
+        ({"viz_size": 0.0}, "--viz-size"),
+        ({"viz_output": Path("a.avi")}, "a.avi: expected a name that ends in"),
+        ({"viz_camera": 3}, "no video of .*camera 3"),
     ],
 )
-def test_what_cannot_be_drawn_is_one_clear_line(tmp_path, name, options, expected):
-    with pytest.raises(InputError) as caught:
-        write(tmp_path / name, **options)
-    assert expected in str(caught.value)
+def test_what_cannot_be_drawn_is_known_before_training(flags, expected):
+    with pytest.raises(InputError, match=expected) as caught:
+        select_video([video(12)], asked(**flags))
     assert "\n" not in str(caught.value)
-    assert not list(tmp_path.iterdir())
 
 
-def test_mp4_without_ffmpeg_is_one_clear_line(tmp_path, monkeypatch):
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match="needs ffmpeg"):
-        write(tmp_path / "a.mp4")
+def shown(monkeypatch, tmp_path, apart: float = 0.0, synthetic: bool = False, **flags) -> tuple[list[str], dict]:
+    """The names of the files, and what is in them, of a lifter that knows the truth."""
+    v = replace(video(12), confidence=torch.ones(12, 17))
+    v.confidence[:, 3] = 0
+    knows = Knows([v], 9)
+    knows.apart = apart
+    files = []
+
+    def take(path, tracks, fps, title, about, pixels, size, height, start):
+        files.append(path.name)
+        found.update(tracks=tracks, fps=fps, title=title, about=about, pixels=pixels, height=height, start=start)
+
+    found: dict = {}
+    monkeypatch.setattr(render, "write_view", take)
+    data = Dataset([v], "made up", synthetic, {})
+    args = asked(checkpoint=tmp_path, **flags)
+    models = {"source_only": knows, "adapted": knows}
+    nothing = dict.fromkeys(models)
+    render_video(models, nothing, v, [v], Sampling(2, 1, seed=0), data, args)
+    return files, found | {"video": v}
 
 
-def test_a_failure_leaves_the_old_file(tmp_path, monkeypatch):
-    (tmp_path / "a.gif").write_bytes(b"old")
+def test_a_page_and_a_film_by_default(monkeypatch, tmp_path):
+    files, found = shown(monkeypatch, tmp_path)
+    assert files == ["render.gif", "render.html"]
+    before, after, truth = found["tracks"]
+    assert (before.name, after.name, truth.name) == ("source only, 0 mm", "adapted, 0 mm", "truth")
+    assert truth.truth and not before.truth
+    for track in (before, after):
+        np.testing.assert_allclose(track.joints, truth.joints, atol=1e-4)
+    assert np.isnan(found["pixels"][:, 3]).all() and np.isfinite(found["pixels"][:, 4]).all()
+    assert found["height"] == 400 and found["start"] == 0
 
-    def fail(writer):
-        Path(writer.outfile).write_bytes(b"half")
-        raise OSError("disk full")
 
-    monkeypatch.setattr("matplotlib.animation.PillowWriter.finish", fail)
-    with pytest.raises(OSError, match="disk full"):
-        write(tmp_path / "a.gif")
-    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.gif", b"old")]
+def test_the_truth_is_upright_and_stands_on_the_floor(monkeypatch, tmp_path):
+    _, found = shown(monkeypatch, tmp_path)
+    joints, v = found["tracks"][-1].joints, found["video"]
+    bones = [np.linalg.norm(np.diff(x, axis=1), axis=-1) for x in (joints, v.pose.numpy())]
+    np.testing.assert_allclose(*bones, atol=1e-5)  # turned and moved, not bent
+    np.testing.assert_allclose(joints[0, 0, [0, 2]], 0, atol=1e-6)
+
+
+def test_hypotheses_and_expected_error_where_they_differ(monkeypatch, tmp_path):
+    _, found = shown(monkeypatch, tmp_path, apart=0.05)
+    track = found["tracks"][0]
+    assert track.hypotheses.shape == (12, 2, 17, 3) and track.expected_error.shape == (12, 17)
+    assert np.linalg.norm(track.hypotheses[:, 0, 5] - track.hypotheses[:, 1, 5], axis=-1) == pytest.approx(
+        0.1, rel=0.02
+    )
+    _, alike = shown(monkeypatch, tmp_path)
+    assert alike["tracks"][0].expected_error is None
+
+
+def test_part_of_a_video_is_said_to_be_one(monkeypatch, tmp_path):
+    files, found = shown(
+        monkeypatch, tmp_path, viz_skip=2, viz_downsample=3, viz_limit=3, viz_output=tmp_path / "x.html", synthetic=True
+    )
+    assert files == ["x.html"] and len(found["tracks"][0].joints) == len(found["pixels"]) == 3
+    assert found["start"] == pytest.approx(2 / found["video"].fps) and found["fps"] == found["video"].fps / 3
+    assert "frames 2 to 8 of 12, one in 3" in found["about"]
+    assert re.match("Synthetic data: made up", found["about"][0])

@@ -323,10 +323,12 @@ def test_render(straight, sample_dir, tmp_path):
     best = folder / "checkpoint" / "best_epoch.bin"
     run_here(
         h36m_transfer, "--data-dir", sample_dir, "-c", tmp_path, *TINY, *SPLIT, "--evaluate", best, "--render",
-        "--viz-subject", "S6", "--viz-action", "Walking", "--viz-camera", 2, "--viz-limit", 2, "--viz-output",
-        tmp_path / "walk.gif",
+        "--source-checkpoint", folder / "checkpoint" / "source_latest_epoch.bin",
+        "--viz-subject", "S6", "--viz-action", "Walking", "--viz-camera", 2, "--viz-limit", 2,
     )  # fmt: skip
-    assert (tmp_path / "walk.gif").read_bytes()[:4] == b"GIF8"
+    assert (tmp_path / "render.gif").read_bytes()[:4] == b"GIF8"
+    page = (tmp_path / "render.html").read_text()
+    assert all(words in page for words in ('"source only, ', '"evaluated, ', '"truth"', "SYNTHETIC", "S6 Walking"))
 
 
 def test_render_of_an_absent_video_stops_before_training(sample_dir, tmp_path):

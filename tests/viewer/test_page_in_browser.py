@@ -163,8 +163,73 @@ def test_a_motion_is_hidden_and_shown(tab):
     assert tab.state()["visible"] == [False, False, True]
 
 
+def test_before_and_after_take_turns_in_one_place(tab):
+    """The first alone, the second alone in the same place, both; the truth stays."""
+    shown, middles = [], []
+    tab.press("p")
+    for key in ("button", "b", "b"):
+        if key == "button":
+            tab.click("#turn")
+        else:
+            tab.press(key)
+        shown.append(tab.state()["visible"])
+        left, top, width, height = map(round, tab.box("#canvas-3d"))
+        part = tab.screenshot()[top + 60 : top + height, left : left + width].astype(int)
+        orange = (part[..., 0] - part[..., 2]) > 150
+        middles.append(np.nonzero(orange)[1].mean())
+    assert shown == [[True, False, True], [False, True, True], [True, True, True]]
+    assert abs(middles[0] - middles[1]) < 40
+    assert tab.run("[1, 2, 3].map((n) => document.getElementById(`track-${n}`).checked)") == [True] * 3
+
+
+def test_hypotheses_and_errors_are_shown_from_the_start(browser, tmp_path):
+    made, _ = walks.tracks(50)
+    made = [Track("a", made[0].joints, made[0].expected_error, made[0].hypotheses, error_name="spread of them")]
+    write_page(tmp_path / "page.html", made, 50, "", [])
+    with open_tab(browser, tmp_path / "page.html", **STILL) as tab:
+        assert tab.run("document.getElementById('error-name').textContent") == "Spread of them"
+        assert tab.run("document.getElementById('hypotheses-name').textContent") == "5 hypotheses"
+        pictures = [ink(tab)]
+        for key in ("h", "e", "e"):
+            tab.press(key)
+            pictures.append(ink(tab))
+        assert pictures[0] > pictures[1] > pictures[3]  # without hypotheses, then without errors
+        assert tab.run("document.getElementById('turns').hidden")
+        assert tab.complaints == []
+
+
+@pytest.mark.parametrize(("share", "near"), [(0.2, True), (1.0, False)])
+def test_a_small_person_is_enlarged(browser, tmp_path, share, near):
+    made, found = walks.tracks(20)
+    found = found - np.nanmin(found, axis=(0, 1))
+    size = tuple(round(side / share) for side in np.nanmax(found, axis=(0, 1)))
+    write_page(tmp_path / "page.html", made[:1], 50, "", [], found, size)
+    with open_tab(browser, tmp_path / "page.html", **STILL) as tab:
+        assert tab.state()["near"] == near == tab.run("document.getElementById('near').checked")
+
+
+def test_names_do_not_run_into_each_other(browser, tmp_path):
+    """On a phone long names stand one below the other; nothing is cut off."""
+    made, _ = walks.tracks(20)
+    named = [Track(name, t.joints) for name, t in zip(("a" * 30, "b" * 30), made)]
+    write_page(tmp_path / "page.html", named, 50, "", [])
+    with open_tab(browser, tmp_path / "page.html", 390, 844, touch=True, **STILL) as tab:
+        words = []
+        tab.run(
+            "(() => { const pen = CanvasRenderingContext2D.prototype, old = pen.fillText; window.words = [];"
+            " pen.fillText = function (text, x, y) { if (text.length === 30)"
+            " words.push([x, y, this.measureText(text).width]); old.call(this, text, x, y); }; })()"
+        )
+        tab.press("ArrowRight")
+        words = tab.run("window.words.slice(-2)")
+        (_, one, _), (_, other, _) = words
+        assert abs(one - other) >= 16
+        width, height = tab.box("#canvas-3d")[2:]
+        assert all(x - w / 2 >= 0 and x + w / 2 <= width and y + 8 < height for x, y, w in words)
+
+
 def test_switches_change_the_picture(tab):
-    for key in "fshpezd":
+    for key in "fshpezdb":
         before = tab.screenshot()
         tab.press(key)
         assert not np.array_equal(tab.screenshot(), before), key
