@@ -186,6 +186,8 @@ def _length(text: str) -> float:
 def _opened(path: Path) -> Iterator[tuple[Any, Any]]:
     """The container and its first stream of moving pictures. Raises `InputError`."""
     av, place = need("av", path), plain(path)
+    if not hasattr(av.stream, "Disposition"):
+        raise InputError(f"{place}: reading it needs av 15 or newer, found {av.__version__}; pip install -U av")
     try:
         container = av.open(f"file:{path}")
     except (av.error.FFmpegError, OSError) as error:

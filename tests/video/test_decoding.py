@@ -172,3 +172,7 @@ def test_without_pyav_its_name_is_said(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(InputError, match="a.mp4: reading it needs av, which is not installed; pip install av"):
         open_recording(file)
+    monkeypatch.undo()
+    monkeypatch.delattr(av.stream, "Disposition")
+    with pytest.raises(InputError, match=f"needs av 15 or newer, found {av.__version__}; pip install -U av"):
+        open_recording(file)
