@@ -251,6 +251,20 @@ def test_synthetic_is_said(tab):
     assert tab.run("document.getElementById('about').textContent") == "50 frames a second"
 
 
+@pytest.mark.parametrize(("count", "shown"), [(3, 3), (4, 4), (9, 3)])
+def test_a_long_heading_is_folded(browser, tmp_path, count, shown):
+    lines = [f"line {number}" for number in range(count)]
+    write_page(tmp_path / "page.html", [Track("a", walks.walk(3)[0])], 50, "", lines)
+    with open_tab(browser, tmp_path / "page.html", **STILL) as tab:
+        seen = "document.getElementById('about').innerText"
+        assert [line in tab.run(seen) for line in lines] == [True] * shown + [False] * (count - shown)
+        if shown < count:
+            assert f"{count - shown} more" in tab.run(seen)
+            tab.click("#more")
+            assert all(line in tab.run(seen) for line in lines) and "more" not in tab.run(seen)
+        assert tab.complaints == []
+
+
 @pytest.mark.parametrize(
     ("width", "height", "touch", "scheme"), [(1280, 800, False, "light"), (390, 844, True, "dark")]
 )
