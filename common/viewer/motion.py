@@ -9,7 +9,9 @@ import torch
 from ..geometry.camera import denormalise, project
 from ..motion.poses import Poses
 from .track import Track
-from .view import write_view
+from .view import PAGE, write_view
+
+LONGEST_PAGE = 20_000  # frames; longer motions are thinned out for it
 
 
 def track_of(name: str, poses: Poses, hypotheses: np.ndarray | None = None, spread: np.ndarray | None = None) -> Track:
@@ -46,5 +48,9 @@ def view_motion(path: Path, tracks: Sequence[Track], poses: Poses, about: Sequen
     """
     assert poses.camera is not None and poses.pixels is not None and poses.confidence is not None
     shown = np.where(poses.confidence[..., None] > 0, poses.pixels, np.nan)
-    title = f"{poses.about['source']}, person {poses.about['person']}"
-    write_view(path, tracks, poses.fps, title, about, shown, (poses.camera.width, poses.camera.height))
+    title, fps = f"{poses.about['source']}, person {poses.about['person']}", poses.fps
+    step = -(-len(shown) // LONGEST_PAGE) if path.suffix.lower() == PAGE else 1
+    if step > 1:  # a page is read whole by a browser
+        tracks, shown, fps = [track.every(step) for track in tracks], shown[::step], fps / step
+        about = [*about, f"one frame in {step} is shown"]
+    write_view(path, tracks, fps, title, about, shown, (poses.camera.width, poses.camera.height))

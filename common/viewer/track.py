@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,11 @@ class Track:
     truth: bool = False
     reprojected: np.ndarray | None = None
     error_name: str = "expected error"
+
+    def every(self, step: int) -> "Track":
+        """The same with one frame in so many."""
+        arrays = {name: value[::step] for name, value in vars(self).items() if isinstance(value, np.ndarray)}
+        return replace(self, **arrays)
 
 
 def invented(about: Sequence[str]) -> list[str]:

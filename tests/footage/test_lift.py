@@ -19,6 +19,7 @@ from common.motion.poses import WRITERS
 from common.reprojection.bones import SourceBones, bone_lengths
 from common.reprojection.refinement import Refinement
 from common.run import footage
+from common.viewer import motion
 
 FRAMES = 31
 SAME = {"nose": "Neck/Nose", "LAnkle": "LFoot", "RAnkle": "RFoot"}
@@ -245,3 +246,12 @@ def test_smoothing_is_a_choice_and_said(model, tmp_path):
         assert record["about"]["smoothed"] == how
         found[how] = np.abs(np.diff(np.array(record["positions"]), n=2, axis=0)).mean()
     assert found["one-euro"] < 0.6 * found["none"]
+
+
+def test_the_page_of_a_long_motion_is_thinned_out(model, tmp_path, monkeypatch):
+    monkeypatch.setattr(motion, "LONGEST_PAGE", 10)
+    file = alphapose(tmp_path / "keypoints.json", coco())
+    footage.main([str(file), "-m", str(model), "--fps", "32", "--write", "html,json", "-o", str(tmp_path / "out")])
+    page = (tmp_path / "out" / "poses.html").read_text()
+    assert "one frame in 4 is shown" in page and '"fps":8.0' in page and '"frames":8,' in page
+    assert len(json.loads((tmp_path / "out" / "poses.json").read_text())["positions"]) == FRAMES
