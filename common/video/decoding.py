@@ -55,6 +55,13 @@ class Recording:
     fps: float | None
     notes: tuple[str, ...]
 
+    @property
+    def expected(self) -> int:
+        """How many frames `frames` gives where every picture can be decoded."""
+        if self.fps is None or not len(self.times):
+            return self.pictures
+        return len(np.unique(np.rint((self.times - self.times[0]) * self.fps)))
+
     def frames(self) -> Iterator[tuple[int, np.ndarray]]:
         """Decode it: the frame's number, ascending, and the picture (H, W, 3) uint8 RGB, all of the first one's size.
 

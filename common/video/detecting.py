@@ -40,8 +40,7 @@ def keypoints_of(path: Path, detector: str | None = None, again: bool = False, o
         return path
     name = f"{path.stem}_keypoints.json"
     folders = [path.parent, *([out] if out else [])]
-    saved = next((folder / name for folder in folders if (folder / name).exists()), None)
-    if saved is not None:
+    for saved in (folder / name for folder in folders if (folder / name).exists()):
         info = read_info(saved)
         if info is None:
             found = "a file that was not made from a video here"
@@ -59,10 +58,17 @@ def keypoints_of(path: Path, detector: str | None = None, again: bool = False, o
     find = start(chosen, place)
     begin = time.monotonic()
     info = video_info(path, chosen, version(chosen), recording.fps, recording.notes)
-    inhabited = write(target, info, chosen.order, _found(recording, find, place))
+    try:
+        inhabited, decoded = write(target, info, chosen.order, _found(recording, find, place))
+    except OSError as error:
+        raise InputError(f"{plain(target)}: cannot be written ({error.strerror or error}); make room") from error
     seconds = time.monotonic() - begin
-    counts = f"people in {inhabited} of {recording.pictures} pictures ({seconds:.1f} s)"
+    counts = f"people in {inhabited} of {decoded} pictures ({seconds:.1f} s)"
     print(plain(f"{place}: {_who(info)} found {counts}, saved to {target}"))
+    if lost := recording.expected - decoded:
+        print(
+            plain(f"{lost} of {recording.expected} pictures of the file could not be decoded; their frames are empty")
+        )
     _tell(info)
     return target
 

@@ -36,6 +36,7 @@ def start() -> Find:
         raise ImportError(f"version {mediapipe.__version__} no longer has the pose solution")
     with _silent():
         pose = mediapipe.solutions.pose.Pose(smooth_landmarks=False)
+        pose.process(np.zeros((64, 64, 3), dtype=np.uint8))  # starts its threads; there is nobody to be tracked
     quiet = False
 
     def find(picture: np.ndarray) -> list[np.ndarray]:

@@ -50,7 +50,9 @@ def read_info(path: Path) -> dict[str, Any] | None:
     return info if isinstance(info, dict) and info.get("made_by") == MADE_BY else None
 
 
-def write(path: Path, info: dict, order: str, found: Iterator[tuple[int, tuple[int, int], list[np.ndarray]]]) -> int:
+def write(
+    path: Path, info: dict, order: str, found: Iterator[tuple[int, tuple[int, int], list[np.ndarray]]]
+) -> tuple[int, int]:
     """Write people as they are found, frame by frame, so that memory does not grow with the video.
 
     Args:
@@ -58,7 +60,7 @@ def write(path: Path, info: dict, order: str, found: Iterator[tuple[int, tuple[i
         found: per frame its number, the size (width, height) of its picture, and per person (K, 3) x, y, confidence.
 
     Returns:
-        In how many frames somebody was found.
+        In how many frames somebody was found, and how many there were.
 
     Raises:
         InputError: nobody was found in any frame; nothing is left then.
@@ -87,7 +89,7 @@ def write(path: Path, info: dict, order: str, found: Iterator[tuple[int, tuple[i
                 f"{plain(info['video'])}: expected people, {info['detector']} found nobody in {len(frames)} frames; "
                 "look at the video, or take another --detector"
             )
-    return inhabited
+    return inhabited, len(frames)
 
 
 def _annotation(number: int, frame: int, person: np.ndarray) -> dict:

@@ -10,9 +10,9 @@ WEIGHTS = "yolo11m-pose.pt"
 def start() -> Find:
     """Its medium network, on a GPU where torch has one."""
     import ultralytics
-    from ultralytics.utils import WEIGHTS_DIR
+    from ultralytics.utils import USER_CONFIG_DIR
 
-    network = ultralytics.YOLO(WEIGHTS_DIR / WEIGHTS)  # a bare name would be downloaded to the current folder
+    network = ultralytics.YOLO(USER_CONFIG_DIR / WEIGHTS)  # a bare name would go to the current folder
 
     def find(picture: np.ndarray) -> list[np.ndarray]:
         (result,) = network.predict(np.ascontiguousarray(picture[..., ::-1]), verbose=False)  # BGR, as OpenCV reads it

@@ -127,13 +127,22 @@ def text(path, content="no video at all"):
     return path
 
 
-def damaged(path):
-    """The index is whole, the pictures are noise."""
-    content = bytearray(film(path, container={"movflags": "faststart"}).read_bytes())
+def damaged(path, share=1.0):
+    """The index is whole, the last pictures are noise, so much of the file."""
+    content = bytearray(film(path, container={"movflags": "faststart"}, gop_size=1).read_bytes())
     start = content.index(b"mdat") + 4
+    start = len(content) - int((len(content) - start) * share)
     content[start:] = np.random.default_rng(0).bytes(len(content) - start)
     path.write_bytes(content)
     return path
+
+
+def test_pictures_that_cannot_be_decoded_are_left_out(tmp_path):
+    recording = open_recording(damaged(tmp_path / "a.mp4", 0.3))
+    found = list(recording.frames())
+    assert recording.expected == 24 and 12 < len(found) < 24
+    for number, shown in found[:12]:
+        np.testing.assert_allclose(corner(shown), (8 + STEP * number, 40), atol=1)
 
 
 def jumping(path):

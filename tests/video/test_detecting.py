@@ -132,6 +132,27 @@ def test_where_the_folder_cannot_be_written_they_go_to_o(finder, tmp_path, monke
     assert finder.starts == 1 and [p.name for p in video.parent.iterdir()] == ["a.mp4"]
 
 
+def test_old_keypoints_in_a_folder_that_cannot_be_written_do_not_hide_the_new(finder, tmp_path):
+    (tmp_path / "films").mkdir()
+    video, out = film(tmp_path / "films" / "a.mp4", 5), tmp_path / "out"
+    old = keypoints_of(video).read_text()
+    film(video, 3)
+    out.mkdir()
+    new = keypoints_of(video).rename(out / "a_keypoints.json")
+    (video.parent / "a_keypoints.json").write_text(old)
+    assert keypoints_of(video, out=out) == new and finder.starts == 2
+
+
+def test_a_full_disk(finder, tmp_path, monkeypatch):
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(saving, "_annotation", full)
+    with pytest.raises(InputError, match=r"a_keypoints.json: cannot be written \(No space left on device\)"):
+        keypoints_of(film(tmp_path / "a.mp4", 3))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.mp4"]
+
+
 def test_nobody_in_the_video(finder, tmp_path):
     finder.people = 0
     with pytest.raises(InputError, match="a.mp4: expected people, fake found nobody in 24 frames"):
