@@ -95,7 +95,7 @@ def adapt(
     videos: Sequence[Video],
     source: Sequence[LabelledVideo],
     rate: float,
-    steps: int = STEPS,
+    steps: int | None = None,
     seed: int = 0,
     said: Callable[[str], None] = print,
 ) -> Adaptation:
@@ -103,9 +103,10 @@ def adapt(
 
     Args:
         refinement: of the lifter. videos: of one person, every frame. source: labelled videos to learn from beside
-            them. rate: the lifter's, frames a second. said: takes a line now and then.
+            them. rate: the lifter's, frames a second. steps: updates, `STEPS` unless told otherwise.
+        said: takes a line now and then.
     """
-    refinement = for_detectors(refinement)
+    steps, refinement = steps or STEPS, for_detectors(refinement)
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
     thinned_source = [v.at_rate(rate) for v in source]
@@ -142,7 +143,7 @@ def adapt(
         keypoints = torch.cat([batch.keypoints, target.keypoints])
         intrinsics = torch.cat([batch.intrinsics, target.intrinsics])
         pose = torch.cat([batch.pose, torch.zeros_like(batch.pose)])
-        t = torch.full((len(pose),), student.diffusion.timesteps - 1)
+        t = torch.full((len(pose),), student.diffusion.timesteps - 1)  # the one that one step samples at
         noisy = student.diffusion.add_noise(pose, t, torch.randn(pose.shape, generator=generator))
         predicted = student.denoise(keypoints, noisy[:, None], t, intrinsics)[:, 0]
         n, weight = len(batch), batch.weights()

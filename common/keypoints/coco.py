@@ -8,7 +8,7 @@ from .detections import Detections
 from .flat import person_values, records
 from .frames import frame_numbers, image_frames
 from .reader import Asked, Reader
-from .source import Source, image_size, shown, whole
+from .source import Source, frame_rate, image_size, shown, whole
 
 
 def recognises(source: Source) -> bool:
@@ -24,6 +24,12 @@ def recognises(source: Source) -> bool:
 
 def read(source: Source, asked: Asked) -> Detections:
     """Read it: frames from the numbers in the images' names, or from `image_id`; tracks from `track_id`."""
+    people, about = _contents(source)
+    source.forget()
+    return assemble(source, people, asked, about)
+
+
+def _contents(source: Source) -> tuple[list[Person], About]:
     document = source.document
     labels = isinstance(document, dict)
     people = document.get("annotations") if isinstance(document, dict) else document
@@ -45,8 +51,11 @@ def read(source: Source, asked: Asked) -> Detections:
         for frame, person, place in zip(frames, people, places)
     ]
     names = _names(document, source.place) if isinstance(document, dict) else None
-    about = About("coco", names=names, listed=listed, labelled=labels or _counted(people), size=_size(images))
-    return assemble(source, seen, asked, about)
+    info = document.get("info") if isinstance(document, dict) else None
+    fps = frame_rate(info.get("fps")) if isinstance(info, dict) else None  # ours; COCO itself has no place for it
+    labelled = labels or _counted(people)
+    about = About("coco", names=names, listed=listed, labelled=labelled, size=_size(images), fps=fps)
+    return seen, about
 
 
 def _list(document: dict, key: str, place: str) -> list[dict]:

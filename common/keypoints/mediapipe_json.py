@@ -11,7 +11,7 @@ from .detections import Detections
 from .frames import frame_numbers
 from .orders import joint_key
 from .reader import Asked, Reader
-from .source import Source, image_size, numbers, shown, whole
+from .source import Source, frame_rate, image_size, numbers, shown, whole
 
 _ORDER = "blazepose"
 _JOINTS = JOINT_ORDERS[_ORDER].joints
@@ -150,9 +150,8 @@ def _size(document: Any) -> tuple[int, int] | None:
 
 def _fps(document: Any) -> float | None:
     for about in _beside(document):
-        fps = about.get("fps")
-        if isinstance(fps, (int, float)) and not isinstance(fps, bool) and 0 < fps < 1e5:
-            return float(fps)
+        if fps := frame_rate(about.get("fps")):
+            return fps
     return None
 
 

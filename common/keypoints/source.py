@@ -65,6 +65,13 @@ def image_size(width: object, height: object) -> tuple[int, int] | None:
     return width, height
 
 
+def frame_rate(value: object) -> float | None:
+    """Frames a second where a file says a sensible number."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1e5:
+        return None
+    return float(value)
+
+
 def cell_number(cell: str, place: str) -> float:
     """A number of a csv file; an empty cell is not a number. Raises `InputError` for anything else."""
     if cell.lower() in ("", "nan", "none", "null", "na", "n/a"):
@@ -131,6 +138,10 @@ class Source:
         if not self.folder and self.head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1] not in (b"{", b"["):
             return []
         return [(plain(path.name), _load_json(path)) for path in self.files(".json")]
+
+    def forget(self) -> None:
+        """Lets go of the documents, which take a gigabyte for an hour; they are read again where they are asked for."""
+        self.__dict__.pop("documents", None)
 
     @property
     def document(self) -> Any:

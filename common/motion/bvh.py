@@ -11,6 +11,7 @@ import numpy as np
 from ..files import atomic_write
 from ..geometry.skeleton import H36M_17
 from .rig import RIG, rest_offsets, turn_parts
+from .rows import rows
 
 if TYPE_CHECKING:
     from .poses import Poses
@@ -111,5 +112,5 @@ def write_bvh(poses: Poses, path: Path) -> None:
         for line in _hierarchy(_offsets(poses.joints)):
             file.write(line + "\n")
         file.write(f"MOTION\nFrames: {len(values)}\nFrame Time: {1 / poses.fps:.8f}\n")
-        for row in values.tolist():
+        for row in rows(values):
             file.write(" ".join([f"{x:.4f}" for x in row[:3]] + [f"{x:.5f}" for x in row[3:]]) + "\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,15 +12,20 @@ import numpy as np
 from ..files import atomic_write
 from ..geometry.skeleton import H36M_17
 from .labels import AXES, UNITS
+from .rows import parts
 
 if TYPE_CHECKING:
     from .poses import Poses
 
 
-def _rounded(values: np.ndarray, digits: int) -> list:
-    """Nested lists, None in the place of NaN, which JSON has not."""
-    rounded = np.round(values.astype(float), digits)
-    return np.where(np.isnan(rounded), None, rounded).tolist()  # type: ignore[call-overload]
+def _lists(values: np.ndarray, digits: int) -> Iterator[str]:
+    """JSON of nested lists in pieces, null in the place of NaN, which JSON has not."""
+    yield "["
+    for number, part in enumerate(parts(values)):
+        rounded = np.round(part.astype(float), digits)
+        lists = np.where(np.isnan(rounded), None, rounded).tolist()  # type: ignore[call-overload]
+        yield (", " if number else "") + json.dumps(lists, allow_nan=False)[1:-1]
+    yield "]"
 
 
 def write_document(poses: Poses, path: Path) -> None:
@@ -50,15 +56,21 @@ def write_document(poses: Poses, path: Path) -> None:
         },
         "to_camera": poses.to_camera.tolist(),
         "frames": poses.frames.tolist(),
-        "seconds": _rounded(poses.seconds, 6),
-        "positions": _rounded(poses.joints, 6),
     }
     known = {
+        "seconds": (poses.seconds, 6),
+        "positions": (poses.joints, 6),
         "expected_error": (poses.expected_error, 6),
         "confidence": (poses.confidence, 4),
         "pixels": (poses.pixels, 3),
     }
-    document |= {name: _rounded(values, digits) for name, (values, digits) in known.items() if values is not None}
-    lines = [f'"{name}": {json.dumps(value, ensure_ascii=False, allow_nan=False)}' for name, value in document.items()]
     with atomic_write(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
-        file.write("{\n" + ",\n".join(lines) + "\n}\n")
+        mark = "{"
+        for name, value in document.items():
+            file.write(f'{mark}\n"{name}": {json.dumps(value, ensure_ascii=False, allow_nan=False)}')
+            mark = ","
+        for name, (values, digits) in known.items():
+            if values is not None:
+                file.write(f'{mark}\n"{name}": ')
+                file.writelines(_lists(values, digits))
+        file.write("\n}\n")

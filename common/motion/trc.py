@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..files import atomic_write
 from .labels import MARKERS
+from .rows import rows
 
 if TYPE_CHECKING:
     from .poses import Poses
@@ -24,16 +25,16 @@ def write_trc(poses: Poses, path: Path) -> None:
     """
     count, rate = len(poses.frames), f"{poses.fps:.10g}"
     first = int(poses.frames[0])
-    values = [rate, rate, count, len(MARKERS), "m", rate, first, count]
+    facts = [rate, rate, count, len(MARKERS), "m", rate, first, count]
     with atomic_write(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:
         for line in (
             ["PathFileType", "4", "(X/Y/Z)", path.name],
             "DataRate CameraRate NumFrames NumMarkers Units OrigDataRate OrigDataStartFrame OrigNumFrames".split(),
-            map(str, values),
+            map(str, facts),
             ["Frame#", "Time", *(cell for name in MARKERS for cell in (name, "", "")), ""],
             ["", "", *(f"{axis}{number}" for number in range(1, len(MARKERS) + 1) for axis in "XYZ"), ""],
         ):
             file.write("\t".join(line) + "\n")
-        rows = poses.joints.reshape(count, -1).tolist()
-        for frame, second, row in zip(poses.frames.tolist(), poses.seconds.tolist(), rows):
+        values = rows(poses.joints.reshape(count, -1))
+        for frame, second, row in zip(poses.frames.tolist(), poses.seconds.tolist(), values):
             file.write("\t".join([str(frame), f"{second:.6f}", *(f"{value:.6f}" for value in row)]) + "\n")

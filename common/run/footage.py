@@ -22,6 +22,8 @@ from ..model.checkpoint import load_lifter, read_checkpoint
 from ..model.inference import Sampling
 from ..motion.poses import WRITERS, Poses
 from ..reprojection.refinement import Refinement
+from ..video.choosing import DETECTORS
+from ..video.detecting import keypoints_of
 from ..viewer.motion import track_of, view_motion
 from ..viewer.view import PAGE, VIEWS, check_view
 from .adapt_footage import adapt_to_person, load_source
@@ -62,7 +64,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         description="2D keypoints of a video, from any detector, to 3D poses: files for other tools, and a page.",
     )
-    made.add_argument("keypoints", type=Path, help="the detector's file or folder; its format is found out")
+    made.add_argument("keypoints", type=Path, help="a detector's file or folder of any format, or a video")
     made.add_argument("-m", "--model", type=Path, required=True, metavar="FILE", help="a checkpoint that lifts")
     made.add_argument("--size", type=image_size, metavar="WxH", help="of the image, where the file does not say")
     made.add_argument("--fps", type=number(0, HIGHEST_RATE, "frames a second"), metavar="F", help="likewise (30)")
@@ -77,6 +79,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--height", type=number(0.3, 2.8, "metres"), metavar="M", help="of the person")
     made.add_argument("--person", default=None, metavar="ID", help="whom to lift, or all (who is seen most)")
     made.add_argument("--format", choices=FORMATS, metavar="NAME", help=f"of the file: {', '.join(FORMATS)}")
+    made.add_argument("--detector", choices=DETECTORS, metavar="NAME", help=f"for a video: {', '.join(DETECTORS)}")
+    made.add_argument("--detect-again", action="store_true", help="though the video's keypoints are saved beside it")
     made.add_argument("--video", metavar="NAME", help="which one, of a file that holds several")
     made.add_argument("-num_proposals", "--num-proposals", type=positive, default=1, metavar="H", help="hypotheses (1)")
     made.add_argument("--smooth", choices=("one-euro", "none"), default="one-euro", help="the joints' paths (one-euro)")
@@ -104,7 +108,8 @@ def main(arguments: list[str] | None = None) -> None:
     for ending in set(endings) & set(VIEWS):
         check_view(Path(f"poses{ending}"))
     kept = HYPOTHESES if args.num_proposals > 1 and PAGE in endings else 0
-    found = read_keypoints(args.keypoints, args.format, args.size, args.video)
+    file = keypoints_of(args.keypoints, args.detector, args.detect_again, args.out)
+    found = read_keypoints(file, args.format, args.size, args.video)
     for line in (f"{args.keypoints}: {found.format}, {found.frames} frames, joints {found.order}", *found.notes):
         print(line)
     if len(found.frame) == 0:
