@@ -123,7 +123,8 @@ def render_video(
         about[0] = f"Synthetic data: {data.provenance}"
     if frames[0] or len(frames) < len(video):
         about.append(f"frames {frames[0]} to {frames[-1]} of {len(video)}, one in {args.viz_downsample}")
-    title = f"{video.subject} {video.action}, camera {video.camera}"
+    names = dict.fromkeys((video.subject, video.action))  # 3DHP's test sequences have one name for all
+    title = " ".join(names) + ("" if video.camera in names else f", camera {video.camera}")
     outputs = [args.viz_output] if args.viz_output else [args.checkpoint / name for name in RENDER_FILES]
     for output in outputs:
         write_view(
