@@ -11,6 +11,7 @@ import torch
 from ..errors import InputError
 from .clips import Recipe
 from .motion import Motion, Take, read_takes, sample_takes
+from .shipping import ship
 from .training import LOSSES, Settings, train
 from .validation import ValidationSet
 
@@ -29,11 +30,12 @@ def parser() -> argparse.ArgumentParser:
         description="Train the open model on motion capture that everybody may use (CMU's), without a GPU.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    made.add_argument("--mocap", type=Path, required=True, metavar="DIR", help="folder of .asf and .amc, or .bvh files")
+    made.add_argument("--mocap", type=Path, metavar="DIR", help="folder of .asf and .amc, or .bvh files, or both")
     made.add_argument(
         "-o", "--out", type=Path, default=Path("checkpoint/open_run"), metavar="DIR", help="where to write"
     )
     made.add_argument("--hold-out", default=HELD_OUT, metavar="LIST", help="people never trained on; '' for nobody")
+    made.add_argument("--ship", type=Path, metavar="DIR", help="only write the model in -o to DIR, in half precision")
     made.add_argument("--resume", action="store_true", help="go on with the checkpoint in -o")
     made.add_argument("--minutes", type=float, default=math.inf, help="stop after the epoch in which they are over")
     made.add_argument("--validate-every", type=int, default=2, metavar="N", help="epochs")
@@ -56,6 +58,12 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Read the motion, train, store."""
     args = parser().parse_args(arguments)
+    if args.ship is not None:
+        path = ship(args.out, args.ship)
+        print(f"wrote {path}, {path.stat().st_size / 2**20:.2f} MB, and its SHA-256")
+        return
+    if args.mocap is None:
+        raise InputError("--mocap: expected a folder of motion capture, found none; give it")
     without = [name for name in args.without.split(",") if name]
     if unknown := set(without) - {field.name for field in fields(Recipe)}:
         raise InputError(f"--without {min(unknown)}: expected some of {', '.join(f.name for f in fields(Recipe))}")
@@ -90,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         "credit": CREDIT,
         "synthetic": False,
         "sample": not args.no_sample,
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
     }
     motion = Motion.of([*trained, *invented], even=not args.no_even)
     args.out.mkdir(parents=True, exist_ok=True)

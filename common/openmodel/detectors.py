@@ -84,11 +84,11 @@ def detector_joints(pose: torch.Tensor, family: torch.Tensor, generator: torch.G
 
     turned = head_frame(pose)
     head, nose = H36M_17.indices("Head", "Neck/Nose")
-    end = pose[..., head, :]
+    tip = pose[..., head, :]
 
     def on_head(place: tuple[float, float]) -> torch.Tensor:
         up, forward = (_normal((x, HEAD_SPREAD), count, generator)[..., None] for x in place)
-        return end + size * (up * turned[..., 2] + forward * turned[..., 0])
+        return tip + size * (up * turned[..., 2] + forward * turned[..., 0])
 
     eyes, top = on_head(EYE), on_head(TOP)
     moved[..., nose, :] = on_head(NOSE)

@@ -38,13 +38,13 @@ class Settings:
     """
 
     model: str = "mixste"
-    channels: int = 96
+    channels: int = 64
     depth: int = 3
     frames: int = 9
     rate: float = 5.0
-    epochs: int = 30
-    steps: int = 200
-    batch_size: int = 64
+    epochs: int = 24
+    steps: int = 400
+    batch_size: int = 32
     lr: float = 1.5e-3
     mean_decay: float = 0.998
     deterministic: bool = True

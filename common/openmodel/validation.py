@@ -8,6 +8,7 @@ from ..datasets.clips import LabelledBatch
 from ..datasets.video import LabelledVideo
 from ..errors import InputError
 from ..evaluation.metrics import joint_errors, procrustes
+from ..footage.lifting import ODDEST_BONE
 from ..geometry.camera import undistort
 from ..geometry.skeleton import H36M_17
 from ..model.inference import Sampling, lift_windows
@@ -84,8 +85,10 @@ def refined(pose: torch.Tensor, batch: LabelledBatch, refinement: Refinement) ->
     root = solve_root(pose, rays)
     lengths = []
     for clip in zip(rays, pose, root):
-        ratios = bone_ratios(apparent_bone_lengths(*clip), refinement.bones.apparent)
-        lengths.append(refinement.bones.lengths * ratios.clamp(1 / 1.3, 1.3))
+        apparent = apparent_bone_lengths(*clip)
+        apparent = apparent.where(apparent > 0, refinement.bones.apparent)  # seen by a lifter that has learnt little
+        ratios = bone_ratios(apparent, refinement.bones.apparent)
+        lengths.append(refinement.bones.lengths * ratios.clamp(1 / ODDEST_BONE, ODDEST_BONE))
     return refinement(pose, rays, torch.stack(lengths)[:, None])
 
 
