@@ -21,7 +21,8 @@ lifter = posynda.Lifter(MixSTE(9, 17, 16, 1), timesteps=10).eval()
 pixels = np.random.default_rng(0).uniform(300, 700, (20, 17, 2))
 poses = posynda.lift(lifter, pixels, posynda.Camera(width=1920, height=1080, focal=1500), order="coco")
 print(poses.shape, np.isfinite(poses).all())
-assert posynda.lift(posynda.load_lifter(), pixels, posynda.Camera(width=1920, height=1080, focal=1500)).shape == (20, 17, 3)
+camera = posynda.Camera(width=1920, height=1080, focal=1500)
+assert posynda.lift(posynda.load_lifter(), pixels, camera).shape == (20, 17, 3)
 """
 
 

@@ -112,7 +112,7 @@ def lift_person(
         apparent = apparent_bone_lengths(rays, pose, solve_root(pose, rays, sure), sure)
         apparent = apparent.where(apparent > 0, refinement.bones.apparent)  # out of the picture: as the source's
         ratios = bone_ratios(apparent, refinement.bones.apparent).clamp(1 / ODDEST_BONE, ODDEST_BONE)
-        lengths = refinement.bones.lengths * ratios
+        lengths = refinement.with_own(refinement.bones.lengths * ratios, pose)
         if height is not None:
             lengths = lengths * (height / stature(lengths))
         pose = replace(refinement, noise=max(refinement.noise, DETECTOR_NOISE))(pose, rays, lengths, sure)

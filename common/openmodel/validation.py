@@ -24,7 +24,8 @@ CLIPS = 256
 EXACT = Recipe.without([field.name for field in fields(Recipe)])
 DETECTED = Recipe.without(["exchange", "turns", "bodies"])
 REFINED_FROM = Recipe.without(["exchange", "turns", "bodies", "missing", "swaps", "truncation", "focal"])
-KEYPOINT_NOISE = 0.01  # at unit depth, of the refinement that is stored
+KEYPOINT_NOISE = 0.005  # at unit depth, of the refinement that is stored
+OWN_BONES = 0.5  # see `Refinement.own`; of 0, 0.5 and 1 the best on people held out
 LIMBS = H36M_17.indices(
     *(side + joint for joint in ("Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Foot") for side in "LR")
 )
@@ -88,7 +89,8 @@ def refined(pose: torch.Tensor, batch: LabelledBatch, refinement: Refinement) ->
         apparent = apparent_bone_lengths(*clip)
         apparent = apparent.where(apparent > 0, refinement.bones.apparent)  # seen by a lifter that has learnt little
         ratios = bone_ratios(apparent, refinement.bones.apparent)
-        lengths.append(refinement.bones.lengths * ratios.clamp(1 / ODDEST_BONE, ODDEST_BONE))
+        measured = refinement.bones.lengths * ratios.clamp(1 / ODDEST_BONE, ODDEST_BONE)
+        lengths.append(refinement.with_own(measured, clip[1]))
     return refinement(pose, rays, torch.stack(lengths)[:, None])
 
 
@@ -114,6 +116,6 @@ def measured_refinement(
     generator = torch.Generator().manual_seed(seed)
     batch = one_batch(motion, lifter.frames, rate, REFINED_FROM, CLIPS, generator)
     try:
-        return Refinement(SourceBones.measure(lifter, as_videos(batch, rate)), KEYPOINT_NOISE)
+        return Refinement(SourceBones.measure(lifter, as_videos(batch, rate)), KEYPOINT_NOISE, "limits", OWN_BONES)
     except InputError:
         return None
