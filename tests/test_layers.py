@@ -6,7 +6,8 @@ from pathlib import Path
 COMMON = Path(__file__).parents[1] / "common"
 # The ground floor first.
 FLOORS = (
-    "geometry datasets keypoints video motion viewer mocap sample model reprojection adaptation footage evaluation run"
+    "geometry datasets keypoints video motion viewer mocap sample model reprojection adaptation footage evaluation "
+    "openmodel run"
 ).split()
 
 

@@ -21,6 +21,8 @@ lifter = posynda.Lifter(MixSTE(9, 17, 16, 1), timesteps=10).eval()
 pixels = np.random.default_rng(0).uniform(300, 700, (20, 17, 2))
 poses = posynda.lift(lifter, pixels, posynda.Camera(width=1920, height=1080, focal=1500), order="coco")
 print(poses.shape, np.isfinite(poses).all())
+camera = posynda.Camera(width=1920, height=1080, focal=1500)
+assert posynda.lift(posynda.load_lifter(), pixels, camera).shape == (20, 17, 3)
 """
 
 
@@ -30,6 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("pyproject.toml", "README.md", "LICENSE", "requirements.txt"):
         shutil.copy(ROOT / name, project / name)
     shutil.copytree(ROOT / "common", project / "common", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "checkpoint" / "open", project / "checkpoint" / "open")
     command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(project)]
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -41,7 +44,9 @@ def test_every_module_is_in_it_under_its_own_name(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     expected = {f"posynda/{path.relative_to(ROOT / 'common')}" for path in (ROOT / "common").rglob("*.py")}
-    assert names == expected | {"posynda/datasets/h36m_cameras.json", "posynda/METHOD.md", "posynda/viewer/page.html"}
+    data = {"datasets/h36m_cameras.json", "METHOD.md", "viewer/page.html"}
+    data |= {f"open/{path.name}" for path in (ROOT / "checkpoint" / "open").iterdir()}
+    assert names == expected | {f"posynda/{name}" for name in data}
 
 
 @pytest.mark.slow

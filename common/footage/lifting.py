@@ -109,16 +109,14 @@ def person_bones(
     root: torch.Tensor,
     confidence: torch.Tensor | None,
 ) -> torch.Tensor:
-    """A person's bones (17,), metres, left and right alike: the mean of two estimates whose errors differ.
+    """A person's bones (17,), metres, from their 2D, see `apparent_bone_lengths`, and from the lifter's own poses.
 
-    One is from the 2D, see `apparent_bone_lengths`, odd bones kept near the source's and bones never seen the source's;
-    it makes trunks too long. The other one is the median of the lifter's own bones; it makes arms too short.
+    Odd ones in the 2D are kept near the source's; a bone that is never seen is the source's.
     """
     apparent = apparent_bone_lengths(rays, pose, root, confidence)
     apparent = apparent.where(apparent > 0, refinement.bones.apparent)  # out of the picture: as the source's
     ratios = bone_ratios(apparent, refinement.bones.apparent).clamp(1 / ODDEST_BONE, ODDEST_BONE)
-    lifted = bone_vectors(pose).norm(dim=-1).median(0).values
-    return (refinement.bones.lengths * ratios + (lifted + lifted[H36M_17.mirrored]) / 2) / 2
+    return refinement.with_own(refinement.bones.lengths * ratios, pose)
 
 
 def lift_person(

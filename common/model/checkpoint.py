@@ -20,6 +20,7 @@ from .denoiser import Denoiser, shown
 from .lifter import Lifter
 from .lora import LoRALinear
 from .mixste import ESTIMATOR
+from .open import open_checkpoint
 from .registry import DEFAULT, DENOISERS, name_of
 
 # What released checkpoints hold beside the denoiser: numbers of the schedule, recomputed here.
@@ -207,8 +208,10 @@ def _checked_tensors(tensors: dict[Any, Any], path: Path) -> dict[str, torch.Ten
     return tensors
 
 
-def load_lifter(path: Path | str, device: str | torch.device = "cpu") -> Lifter:
+def load_lifter(path: Path | str | None = None, device: str | torch.device = "cpu") -> Lifter:
     """A lifter from one of our checkpoints or a released D3DP or PoSynDA one, in evaluation mode.
+
+    Without a path it is the open model, which comes with the project.
 
     Frames, joints, width, depth, MLP width and diffusion steps are read from the weights. The joint refiner of
     released PoSynDA checkpoints is left out, with a line that says so.
@@ -216,7 +219,7 @@ def load_lifter(path: Path | str, device: str | torch.device = "cpu") -> Lifter:
     Raises:
         InputError: see `read_checkpoint`; or a tensor is missing, extra, misshapen or not finite, named.
     """
-    path = Path(path)
+    path = open_checkpoint() if path is None else Path(path)
     content = read_checkpoint(path)
     if _REFINER in content:
         print(f"{path}: its '{_REFINER}' (a joint refiner) is not part of the lifter and is left out")

@@ -16,7 +16,7 @@ from ..errors import InputError
 from ..geometry.skeleton import H36M_17
 from ..model.lifter import Lifter
 from ..tensors import constant
-from .bones import SourceBones, rebone
+from .bones import SourceBones, bone_vectors, rebone
 from .root import NEAREST_ROOT, ray_distance, solve_root
 from .shoulders import arms_turned
 
@@ -155,11 +155,14 @@ class Refinement:
         bones: of the source's people, seen through this lifter. noise: of the target's keypoints, see `refine`.
         mode: "map" for `refine`, "limits" for `refine` that also turns arms round which no shoulder allows, "snap" for
             `rebone_and_snap`.
+        own: how much the bone lengths of the lifter's poses count beside those measured in the image, from 0 to 1: a
+            lifter that has learnt from bodies of all proportions knows them better than one that has met a few people.
     """
 
     bones: SourceBones
     noise: float
     mode: str = "map"
+    own: float = 0.0
 
     def __call__(
         self, pose: torch.Tensor, rays: torch.Tensor, lengths: torch.Tensor, confidence: torch.Tensor | None = None
@@ -176,6 +179,12 @@ class Refinement:
                 refined[where] = refine(turned[where], rays[where], every, self.noise, sure)
         return refined
 
+    def with_own(self, lengths: torch.Tensor, pose: torch.Tensor) -> torch.Tensor:
+        """Bone lengths (17,) measured in the image, weighed against those of the lifter's poses (F, 17, 3), metres."""
+        found = bone_vectors(pose).norm(dim=-1).median(0).values
+        found = (found + found[H36M_17.mirrored]) / 2
+        return lengths ** (1 - self.own) * found**self.own if self.own else lengths
+
     def lengths(self, lifter: Lifter, videos: Sequence[Video]) -> dict[str, torch.Tensor]:
         """The bone lengths (J,) of every subject in some videos, from their 2D, seen through this lifter."""
         return {name: self.bones.lengths * r for name, r in self.bones.ratios(lifter, videos).items()}
@@ -191,6 +200,7 @@ class Refinement:
             "apparent": self.bones.apparent.tolist(),
             "noise": self.noise,
             "mode": self.mode,
+            "own": self.own,
         }
 
     @classmethod
@@ -202,11 +212,11 @@ class Refinement:
         """
         try:
             lengths, apparent = (torch.tensor(values[name], dtype=torch.float32) for name in ("lengths", "apparent"))
-            noise, mode = float(values["noise"]), values["mode"]
+            noise, mode, own = float(values["noise"]), values["mode"], float(values.get("own", 0))
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(f"{where}: its refinement cannot be read ({error}); train it again") from None
         joints = (len(H36M_17.joints),)
         sound = all(x.shape == joints and x.isfinite().all() and (x[1:] > 0).all() for x in (lengths, apparent))
-        if not sound or mode not in MODES[:-1] or not 0 <= noise < 1:
+        if not sound or mode not in MODES[:-1] or not 0 <= noise < 1 or not 0 <= own <= 1:
             raise InputError(f"{where}: its refinement is not one of {joints[0]} joints; train it again")
-        return cls(SourceBones(lengths, apparent), noise, mode)
+        return cls(SourceBones(lengths, apparent), noise, mode, own)

@@ -10,6 +10,8 @@ from typing import Any, NoReturn
 from ..adaptation.selection import CRITERIA
 from ..datasets.open_layout import HIGHEST_RATE
 from ..errors import InputError
+from ..model.open import NAME as OPEN
+from ..model.open import open_checkpoint
 from ..model.registry import DEFAULT, DENOISERS
 from ..reprojection.jpma import ROOTS
 from ..reprojection.refinement import MODES
@@ -33,6 +35,11 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number above zero, found {text}")
     return int(text)
+
+
+def checkpoint_path(text: str) -> Path:
+    """A file, or the open model by its name."""
+    return open_checkpoint() if text == OPEN else Path(text)
 
 
 def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
@@ -77,7 +84,10 @@ def transfer_parser(description: str, source: str) -> argparse.ArgumentParser:
         "--evaluate", metavar="FILE",
         help="only score this checkpoint, a path or a name inside -c, and that of --source-checkpoint where given",
     )  # fmt: skip
-    run.add_argument("--source-checkpoint", type=Path, metavar="FILE", help="skip source training, start from this")
+    run.add_argument(
+        "--source-checkpoint", type=checkpoint_path, metavar="FILE",
+        help=f"skip source training, start from this; {OPEN}: the model that comes with the project",
+    )  # fmt: skip
     run.add_argument(
         "--checkpoint-joint-order", choices=CHECKPOINT_ORDERS,
         help="of a checkpoint that another project made; ours say it themselves",

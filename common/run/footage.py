@@ -20,6 +20,7 @@ from ..keypoints.detections import Detections, to_h36m
 from ..keypoints.read import FORMATS, read_keypoints
 from ..model.checkpoint import load_lifter, read_checkpoint
 from ..model.inference import Sampling
+from ..model.open import open_checkpoint
 from ..motion.poses import WRITERS, Poses
 from ..reprojection.refinement import Refinement
 from ..video.choosing import DETECTORS
@@ -65,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
         description="2D keypoints of a video, from any detector, to 3D poses: files for other tools, and a page.",
     )
     made.add_argument("keypoints", type=Path, help="a detector's file or folder of any format, or a video")
-    made.add_argument("-m", "--model", type=Path, required=True, metavar="FILE", help="a checkpoint that lifts")
+    made.add_argument("-m", "--model", type=Path, metavar="FILE", help="a checkpoint that lifts (the open model)")
     made.add_argument("--size", type=image_size, metavar="WxH", help="of the image, where the file does not say")
     made.add_argument("--fps", type=number(0, HIGHEST_RATE, "frames a second"), metavar="F", help="likewise (30)")
     lens = made.add_mutually_exclusive_group()
@@ -102,6 +103,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Read, choose, lift, write, and say what was assumed."""
     begin = time.monotonic()
     args = parser().parse_args(arguments)
+    args.model = args.model or open_checkpoint()
     endings = ["." + ending.strip().lstrip(".") for ending in args.write.split(",") if ending.strip()]
     if unknown := [ending for ending in endings if ending not in (*WRITERS, *VIEWS)]:
         raise InputError(f"--write: expected some of {', '.join((*WRITERS, *VIEWS))}, found {unknown[0]}")

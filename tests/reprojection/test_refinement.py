@@ -260,13 +260,26 @@ def test_the_mode_says_how(clips, rays, deep, true_lengths, known):
 
 def test_plain_values_and_back(known):
     plain = known.to_dict()
-    assert set(plain) == set(NAMES)
+    assert set(plain) == {*NAMES, "own"}
     assert all(type(x) is float for name in ("lengths", "apparent") for x in plain[name])
     again = Refinement.from_dict(plain, "a.bin")
     assert again.noise == known.noise and again.mode == known.mode
     assert torch.equal(again.bones.lengths, known.bones.lengths)
     assert torch.equal(again.bones.apparent, known.bones.apparent)
     assert again.to_dict() == plain
+    assert Refinement.from_dict({name: plain[name] for name in NAMES}, "from before").own == 0
+
+
+def test_own_bones_are_weighed_against_those_in_the_image(known, clips, true_lengths):
+    pose = clips.pose.flatten(0, 1).float()
+    own = bone_vectors(pose).norm(dim=-1).median(0).values
+    measured = true_lengths.float() * 1.2
+    assert torch.equal(known.with_own(measured, pose), measured)
+    between = replace(known, own=0.5).with_own(measured, pose)
+    torch.testing.assert_close(between, (measured * (own + own[H36M_17.mirrored]) / 2).sqrt())
+    lopsided = scale_bones(pose, 1 + 0.2 * torch.eye(17)[H36M_17.index("LKnee")])
+    both = replace(known, own=1.0).with_own(measured, lopsided)[H36M_17.indices("LKnee", "RKnee")]
+    assert both[0] == both[1] > own[H36M_17.index("RKnee")]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -281,7 +294,7 @@ def test_lacking_values_are_refused(known, name):
     ("lengths", [0.3] * 16), ("lengths", "long"), ("lengths", [["a"]]), ("lengths", [[0.3], [0.3, 0.2]]),
     ("apparent", 1.0), ("apparent", [float("nan")] * 17), ("apparent", [0.0] * 17), ("lengths", [-0.3] * 17),
     ("noise", -0.1), ("noise", 1.0), ("noise", float("nan")), ("noise", "loud"), ("noise", None),
-    ("mode", "none"), ("mode", "fit"), ("mode", None), ("mode", ["map"]),
+    ("own", -0.1), ("own", 2), ("own", "much"), ("mode", "none"), ("mode", "fit"), ("mode", None), ("mode", ["map"]),
 ])  # fmt: skip
 def test_wrong_values_are_refused_in_one_line(known, name, value):
     with pytest.raises(InputError) as caught:
