@@ -1,6 +1,7 @@
 """What an adaptation has changed in a lifter, as a small file that goes with the checkpoint it began from."""
 
 import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,16 @@ from ..reprojection.refinement import Refinement
 KIND = "PoSynDA adapter"
 
 
-def save_adapter(path: Path, base: Lifter, adapted: Lifter, refinement: Refinement, about: dict[str, Any]) -> None:
-    """Write the difference of two lifters, in half precision, and the adapted one's refinement.
+@dataclass(frozen=True)
+class Person:
+    """Whom an adapted lifter knows: how their poses are refined, and their bones (17,), metres."""
+
+    refinement: Refinement
+    lengths: torch.Tensor
+
+
+def save_adapter(path: Path, base: Lifter, adapted: Lifter, person: Person, about: dict[str, Any]) -> None:
+    """Write the difference of two lifters, in half precision, and what is known of the person.
 
     Args:
         about: plain values that say what it was adapted to.
@@ -24,15 +33,15 @@ def save_adapter(path: Path, base: Lifter, adapted: Lifter, refinement: Refineme
     before, after = plain_weights(base.denoiser), plain_weights(adapted.denoiser)
     changes = {name: (after[name] - value).half() for name, value in before.items() if not after[name].equal(value)}
     content = {
-        "kind": KIND, "base": weights_hash(base), "changes": changes, "refinement": refinement.to_dict(),
-        "about": about,
+        "kind": KIND, "base": weights_hash(base), "changes": changes, "refinement": person.refinement.to_dict(),
+        "lengths": person.lengths.tolist(), "about": about,
     }  # fmt: skip
     with atomic_write(path) as partial:
         torch.save(content, partial)
 
 
-def load_adapter(path: Path, base: Lifter) -> tuple[Lifter, Refinement]:
-    """The adapted lifter and its refinement.
+def load_adapter(path: Path, base: Lifter) -> tuple[Lifter, Person]:
+    """The adapted lifter and its person.
 
     Args:
         base: what it was adapted from.
@@ -56,4 +65,11 @@ def load_adapter(path: Path, base: Lifter) -> tuple[Lifter, Refinement]:
             raise InputError(f"{path}: its change of {str(name)[:80]!r} does not fit the checkpoint; adapt again")
         weights[name] = weights[name] + change.float()
     lifter.denoiser.load_state_dict(weights)
-    return lifter.eval(), Refinement.from_dict(content.get("refinement") or {}, str(path))
+    refinement = Refinement.from_dict(content.get("refinement") or {}, str(path))
+    try:
+        lengths = torch.tensor(content["lengths"], dtype=torch.float32)
+    except (KeyError, TypeError, ValueError):
+        lengths = torch.tensor(0.0)
+    if lengths.shape != refinement.bones.lengths.shape or not (lengths.isfinite() & (lengths >= 0)).all():
+        raise InputError(f"{path}: holds no bone lengths of a person; adapt again")
+    return lifter.eval(), Person(refinement, lengths)

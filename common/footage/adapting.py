@@ -8,7 +8,7 @@ foreign, so that most clips are the person's own, and an adaptation that helps b
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 
@@ -22,10 +22,10 @@ from ..datasets.video import LabelledVideo, Video
 from ..geometry.skeleton import H36M_17
 from ..model.inference import Sampling
 from ..model.lifter import Lifter
-from ..reprojection.bones import bone_lengths, lift_some, measure_bones
+from ..reprojection.bones import bone_lengths
 from ..reprojection.keypoint_noise import KeypointNoise
 from ..reprojection.refinement import Refinement
-from .lifting import for_detectors, lift_every_frame, person_bones
+from .lifting import for_detectors, lift_every_frame
 
 STEPS, BATCH_SIZE = 600, 16  # updates; clips of the source and as many of the person
 RELABEL = 100  # updates for which the teacher's labels stay
@@ -45,12 +45,11 @@ class Adaptation:
     """What became of a lifter.
 
     Attributes:
-        lifter, refinement: the adapted ones, or those it began with. kept: which.
+        lifter: the adapted one, or that which it began with. kept: which.
         before, after: of `label_free_scores`; lower is better. `after` is of the best snapshot.
     """
 
     lifter: Lifter
-    refinement: Refinement
     kept: bool
     before: dict[str, float]
     after: dict[str, float]
@@ -93,6 +92,7 @@ def adapt(
     lifter: Lifter,
     refinement: Refinement,
     videos: Sequence[Video],
+    lengths: torch.Tensor,
     source: Sequence[LabelledVideo],
     rate: float,
     steps: int | None = None,
@@ -102,9 +102,9 @@ def adapt(
     """Adapt a lifter to one person's videos.
 
     Args:
-        refinement: of the lifter. videos: of one person, every frame. source: labelled videos to learn from beside
-            them. rate: the lifter's, frames a second. steps: updates, `STEPS` unless told otherwise.
-        said: takes a line now and then.
+        refinement: of the lifter. videos: of one person, every frame. lengths: (17,) metres, their bones.
+        source: labelled videos to learn from beside them. rate: the lifter's, frames a second.
+        steps: updates, `STEPS` unless told otherwise. said: takes a line now and then.
     """
     steps, refinement = steps or STEPS, for_detectors(refinement)
     generator = torch.Generator().manual_seed(seed)
@@ -112,8 +112,8 @@ def adapt(
     thinned_source = [v.at_rate(rate) for v in source]
     thinned = [v.at_rate(rate) for v in videos]
     videos = with_up(lifter, videos, rate, refinement)
-    of_source = bone_lengths(thinned_source)
-    apparent = measure_bones(lifter, thinned_source)
+    ratios = lengths / bone_lengths(thinned_source).clamp_min(torch.finfo(lengths.dtype).eps)
+    ratios[H36M_17.root_index] = 1
     how = Synthesis(KeypointNoise.measure(thinned_source, thinned).ratio, move=True)
 
     clips, source_clips = Clips(videos, lifter.frames, rate), Clips(source, lifter.frames, rate)
@@ -126,15 +126,9 @@ def adapt(
 
     before = label_free_scores(lifter, videos, rate)
     best: tuple[float, Lifter, dict[str, float]] | None = None
-    now = refinement
     for step in range(steps):
         if step % RELABEL == 0:
-            seen = lift_some(teacher.lifter, thinned)
-            now = seen_through(teacher.lifter, refinement, thinned_source, apparent)
-            lengths = person_bones(now, seen.rays, seen.pose, seen.root, seen.confidence)
-            labels.relabel(teacher.lifter, {videos[0].subject: lengths}, now, step // RELABEL)
-            ratios = lengths / of_source.clamp_min(torch.finfo(lengths.dtype).eps)
-            ratios[H36M_17.root_index] = 1
+            labels.relabel(teacher.lifter, {videos[0].subject: lengths}, refinement, step // RELABEL)
             student.train()
         target = next(stream)
         batch = synthesise(next(source_stream), target, ratios.expand(len(target), -1), how, generator)
@@ -165,25 +159,11 @@ def adapt(
             if no_worse(before, after) and (best is None or score < best[0]):
                 best = score, copy.deepcopy(teacher.lifter), after
     if best is None:
-        return Adaptation(lifter, refinement, False, before, after)
+        return Adaptation(lifter, False, before, after)
     _, adapted, after = best
-    return Adaptation(adapted, seen_through(adapted, refinement, thinned_source, apparent), True, before, after)
+    return Adaptation(adapted, True, before, after)
 
 
 def shown(scores: dict[str, float]) -> str:
     """Scores in one line."""
     return ", ".join(f"{name} {value:.1f} {UNITS[name]}" for name, value in scores.items())
-
-
-def seen_through(
-    lifter: Lifter, refinement: Refinement, source: Sequence[LabelledVideo], apparent: torch.Tensor
-) -> Refinement:
-    """The refinement for a lifter that sees bones otherwise than the one before it.
-
-    The people it was measured on are not at hand; the same change is taken that the source's show.
-
-    Args:
-        source: at the lifter's frame rate. apparent: (17,) metres, of the source through the lifter before.
-    """
-    change = measure_bones(lifter, source) / apparent.clamp_min(torch.finfo(apparent.dtype).eps)
-    return replace(refinement, bones=replace(refinement.bones, apparent=refinement.bones.apparent * change))

@@ -128,6 +128,7 @@ def lift_person(
     height: float | None = None,
     smoothed: bool = False,
     keep: int = 0,
+    lengths: torch.Tensor | None = None,
 ) -> Lifted:
     """Lift a video and place the person in front of the camera, at their size.
 
@@ -135,6 +136,7 @@ def lift_person(
         rate: the lifter's, frames a second. refinement: of the checkpoint; without one bones keep the lifter's lengths.
         height: metres, of the person; without it the size is that of the people the lifter has learnt from.
         smoothed: by `one_euro`, joints about the root and the root's path. keep: hypotheses to return.
+        lengths: (17,) metres, of the person's bones, where they are known; a refinement measures them otherwise.
     """
     rays = undistort(video.keypoints, video.intrinsics)
     sure = video.confidence
@@ -144,9 +146,9 @@ def lift_person(
         kept = smooth(kept.float().flatten(1)[None], step)[0].unflatten(1, kept.shape[1:]).half()
     pose = smooth(pose.flatten(1)[None], step)[0].unflatten(1, pose.shape[1:])  # what the videos in turn disagree in
     seen = stature(bone_vectors(pose).norm(dim=-1).median(0).values)  # of the lifter's own result
-    lengths = None
     if refinement is not None:
-        lengths = person_bones(refinement, rays, pose, solve_root(pose, rays, sure), sure)
+        if lengths is None:
+            lengths = person_bones(refinement, rays, pose, solve_root(pose, rays, sure), sure)
         if height is not None:
             lengths = lengths * (height / stature(lengths))
         pose = for_detectors(refinement)(pose, rays, lengths, sure)

@@ -12,9 +12,10 @@ from ..datasets.h36m_checks import keypoint_names
 from ..datasets.rates import fit_to_rate
 from ..datasets.video import Dataset, LabelledVideo, Video
 from ..errors import InputError
-from ..footage.adapter import save_adapter
+from ..footage.adapter import Person, save_adapter
 from ..footage.adapting import UNITS, adapt
-from ..footage.lifting import DETECTOR_NOISE
+from ..footage.lifting import DETECTOR_NOISE, lift_person
+from ..model.inference import Sampling
 from ..model.lifter import Lifter
 from ..reprojection.bones import SourceBones
 from ..reprojection.refinement import Refinement
@@ -52,14 +53,14 @@ def adapt_to_person(
     rate: float,
     path: Path,
     about: dict[str, Any],
-) -> tuple[Lifter, Refinement, list[str]]:
+) -> tuple[Lifter, Person, list[str]]:
     """Adapt to a person, write the adapter, and say what it changed.
 
     Args:
         path: of the adapter. about: what goes into it.
 
     Returns:
-        The lifter to use, its refinement, and lines for the user.
+        The lifter to use, the person, and lines for the user.
     """
     begin = time.monotonic()
     if len(video) < SHORTEST * video.fps:
@@ -70,14 +71,17 @@ def adapt_to_person(
     if refinement is None:
         thinned = [v.at_rate(rate) for v in source.videos]
         refinement = Refinement(SourceBones.measure(lifter, thinned), DETECTOR_NOISE, "limits")
+    lengths = lift_person(lifter, video, rate, Sampling(1, 1), refinement).lengths
+    assert lengths is not None
     with torch.enable_grad():
-        found = adapt(lifter, refinement, [video], source.videos, rate)
+        found = adapt(lifter, refinement, [video], lengths, source.videos, rate)
     lines = [f"learnt from {source.provenance}"]
     for name, unit in UNITS.items():
         lines.append(f"{name} {found.before[name]:.1f} {unit} before adaptation, {found.after[name]:.1f} after")
+    person = Person(refinement, lengths)
     if found.kept:
-        save_adapter(path, lifter, found.lifter, found.refinement, about)
+        save_adapter(path, lifter, found.lifter, person, about)
         lines.append(f"adapted in {time.monotonic() - begin:.0f} s; use {path.name} again by --adapter")
     else:
         lines.append("some score became worse: the lifter stays as it was, no adapter is written")
-    return found.lifter, found.refinement, lines
+    return found.lifter, person, lines

@@ -125,8 +125,10 @@ def main(arguments: list[str] | None = None) -> None:
     about = read_checkpoint(args.model).get("about") or {}
     stored, rate = about.get("refinement"), trained_rate(about.get("arguments", {}), fps)
     refinement = None if stored is None else Refinement.from_dict(stored, str(args.model))
+    bones = None
     if args.adapter:
-        lifter, refinement = load_adapter(args.adapter, lifter)
+        lifter, known = load_adapter(args.adapter, lifter)
+        refinement, bones = known.refinement, known.lengths
     source = load_source(args.source, rate) if args.adapt else None
     if refinement is None and source is None:
         assumed.append("bones: as the lifter sees them; this checkpoint carries no refinement")
@@ -148,7 +150,7 @@ def main(arguments: list[str] | None = None) -> None:
         stem = "poses" if len(people) == 1 else f"poses_{person.name}"
         notes, smoothed = ready.notes(), args.smooth != "none"
         keep = kept if len(ready.frames) <= FRAMES else 0
-        lifted = lift_person(lifter, ready.video, rate, sampling, refinement, args.height, smoothed, keep)
+        lifted = lift_person(lifter, ready.video, rate, sampling, refinement, args.height, smoothed, keep, bones)
         before = None
         if source is not None:
             before = lifted
@@ -156,7 +158,9 @@ def main(arguments: list[str] | None = None) -> None:
             learnt = {"source": args.keypoints.name, "person": person.name, "checkpoint": args.model.name}
             mine, its, lines = adapt_to_person(lifter, refinement, ready.video, source, rate, path, learnt)
             notes += lines
-            lifted = lift_person(mine, ready.video, rate, sampling, its, args.height, smoothed, keep)
+            lifted = lift_person(
+                mine, ready.video, rate, sampling, its.refinement, args.height, smoothed, keep, its.lengths
+            )
         good, words = verdict(ready, lifted)
         for line in notes:
             print(f"{name}: {line}")
