@@ -22,7 +22,7 @@ from ..datasets.video import LabelledVideo, Video
 from ..geometry.skeleton import H36M_17
 from ..model.inference import Sampling
 from ..model.lifter import Lifter
-from ..reprojection.bones import bone_lengths
+from ..reprojection.bones import bone_lengths, bone_vectors, lift_some
 from ..reprojection.keypoint_noise import KeypointNoise
 from ..reprojection.refinement import Refinement
 from .lifting import for_detectors, lift_every_frame
@@ -55,8 +55,12 @@ class Adaptation:
     after: dict[str, float]
 
 
-def label_free_scores(lifter: Lifter, videos: Sequence[Video], rate: float) -> dict[str, float]:
+def label_free_scores(lifter: Lifter, videos: Sequence[Video], rate: float, lengths: torch.Tensor) -> dict[str, float]:
     """What can be said of a lifter without labels, of its poses before any refinement.
+
+    Args:
+        lengths: (17,) metres, the person's bones. Poses that are too small would err by less; millimetres are those of
+            the person's size.
 
     Returns:
         In `UNITS`: how far joints are from their keypoints (J-Agg), the standard deviation of a bone's length, the
@@ -64,8 +68,10 @@ def label_free_scores(lifter: Lifter, videos: Sequence[Video], rate: float) -> d
         a frame before and a frame after, every frame lifted.
     """
     thinned = [v.downsampled(v.step(rate), phase) for v in videos for phase in range(min(PHASES, v.step(rate), len(v)))]
-    sampling, millimetres = Sampling(1, 1), 1000.0
+    sampling = Sampling(1, 1)
     focal = torch.stack([v.intrinsics[:2].mean() * v.width / 2 for v in videos]).mean().item()
+    size = bone_vectors(lift_some(lifter.eval(), thinned).pose).norm(dim=-1).median(0).values.sum()
+    millimetres = 1000 * (lengths.sum() / size).item()
     return {
         "reprojection": focal * reprojection(lifter, thinned, sampling),
         "bones vary by": millimetres * bones_vary(lifter, thinned, sampling),
@@ -124,7 +130,7 @@ def adapt(
     teacher = Teacher(student, EMA_DECAY)
     optimizer = torch.optim.AdamW(student.parameters(), weight_decay=0.0)
 
-    before = label_free_scores(lifter, videos, rate)
+    before = label_free_scores(lifter, videos, rate, lengths)
     best: tuple[float, Lifter, dict[str, float]] | None = None
     for step in range(steps):
         if step % RELABEL == 0:
@@ -153,7 +159,7 @@ def adapt(
         optimizer.step()
         teacher.update(student)
         if (step + 1) % max(steps // SNAPSHOTS, 1) == 0:
-            after = label_free_scores(teacher.lifter, videos, rate)
+            after = label_free_scores(teacher.lifter, videos, rate, lengths)
             score = sum(math.log(max(after[n], 1e-9) / max(before[n], 1e-9)) for n in before)
             said(f"step {step + 1}/{steps}: " + shown(after))
             if no_worse(before, after) and (best is None or score < best[0]):

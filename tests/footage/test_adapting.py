@@ -48,8 +48,8 @@ def test_scores_fall_and_the_adapted_lifter_is_kept(lifter, refinement, source, 
     assert len(lines) == adapting.SNAPSHOTS and "reprojection" in lines[0]
     assert found.kept and no_worse(found.before, found.after)
     assert found.after["reprojection"] < 0.7 * found.before["reprojection"]
-    assert found.before == label_free_scores(lifter, [target], RATE) and weights_hash(lifter) == start
-    again = label_free_scores(found.lifter, [target], RATE)
+    assert found.before == label_free_scores(lifter, [target], RATE, LENGTHS) and weights_hash(lifter) == start
+    again = label_free_scores(found.lifter, [target], RATE, LENGTHS)
     assert again == pytest.approx(found.after, rel=1e-5)
 
 
