@@ -116,10 +116,8 @@ class PseudoLabels:
         """
         if not self._own_motion:
             return source
-        own = next(self._endless(len(source), generator))
+        own = self.from_other_sides(target, how, generator)
         seen = own.weights()
-        ratios = torch.ones_like(own.pose[:, 0, :, 0])
-        own = synthesise(own, target, ratios, replace(how, noise=1.0), generator)
         chosen = torch.rand(len(source), generator=generator) < self._own_motion
 
         def mix(mine: torch.Tensor, theirs: torch.Tensor) -> torch.Tensor:
@@ -133,6 +131,12 @@ class PseudoLabels:
             pose=mix(own.pose, source.pose),
             trajectory=mix(own.trajectory, source.trajectory),
         )
+
+    def from_other_sides(self, target: Batch, how: Synthesis, generator: torch.Generator) -> LabelledBatch:
+        """As many clips of the target's own motion as `target` has, seen as `synthesise` says."""
+        own = next(self._endless(len(target), generator))
+        ratios = torch.ones_like(own.pose[:, 0, :, 0])
+        return replace(synthesise(own, target, ratios, replace(how, noise=1.0), generator), confidence=own.confidence)
 
     def _endless(self, batch_size: int, generator: torch.Generator) -> Iterator[LabelledBatch]:
         if self._clips is None:

@@ -1,14 +1,14 @@
 """A lifter that learns one person, their motion and their camera from the 2D alone (PoSynDA; METHOD 4 to 6).
 
-As in the transfer scripts: source clips are given the person's bones, place and camera, the person's own motion is
-labelled by the teacher and seen from other sides, and the student learns from both. Here the source is small or
-foreign, so that most clips are the person's own, and an adaptation that helps by no label-free score is not kept.
+As in the transfer scripts: the person's own motion is labelled by the teacher, every frame of it, and seen from other
+sides by their camera. The student learns from that and, where there is a source, from its clips, given the person's
+bones. An adaptation that makes a label-free score worse is not kept.
 """
 
 import copy
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -27,10 +27,10 @@ from ..reprojection.keypoint_noise import KeypointNoise
 from ..reprojection.refinement import Refinement
 from .lifting import for_detectors, lift_every_frame
 
-STEPS, BATCH_SIZE = 600, 16  # updates; clips of the source and as many of the person
-RELABEL = 100  # updates for which the teacher's labels stay
-OWN_MOTION = 0.7  # of the clips
-LEARNING_RATE, LAST_RATE = 0.001, 0.1  # at first, and as a share of it at the end
+STEPS, BATCH_SIZE = 120, 16  # updates; clips to learn from, and as many of the person to reproject
+RELABEL = 40  # updates for which the teacher's labels stay
+OWN_MOTION = 0.5  # of the clips, where there is a source
+LEARNING_RATE, LAST_RATE = 0.0003, 0.1  # at first, and as a share of it at the end
 EMA_DECAY, REPROJECTION_WEIGHT = 0.99, 0.5
 SNAPSHOTS = 3  # of which the best is kept
 PHASES = 2  # of a video that are scored
@@ -99,8 +99,8 @@ def adapt(
     refinement: Refinement,
     videos: Sequence[Video],
     lengths: torch.Tensor,
-    source: Sequence[LabelledVideo],
     rate: float,
+    source: Sequence[LabelledVideo] = (),
     steps: int | None = None,
     seed: int = 0,
     said: Callable[[str], None] = print,
@@ -109,23 +109,23 @@ def adapt(
 
     Args:
         refinement: of the lifter. videos: of one person, every frame. lengths: (17,) metres, their bones.
-        source: labelled videos to learn from beside them. rate: the lifter's, frames a second.
+        rate: the lifter's, frames a second. source: labelled videos to learn from beside them.
         steps: updates, `STEPS` unless told otherwise. said: takes a line now and then.
     """
     steps, refinement = steps or STEPS, for_detectors(refinement)
     generator = torch.Generator().manual_seed(seed)
     torch.manual_seed(seed)
-    thinned_source = [v.at_rate(rate) for v in source]
-    thinned = [v.at_rate(rate) for v in videos]
     videos = with_up(lifter, videos, rate, refinement)
-    ratios = lengths / bone_lengths(thinned_source).clamp_min(torch.finfo(lengths.dtype).eps)
-    ratios[H36M_17.root_index] = 1
-    how = Synthesis(KeypointNoise.measure(thinned_source, thinned).ratio, move=True)
-
-    clips, source_clips = Clips(videos, lifter.frames, rate), Clips(source, lifter.frames, rate)
+    clips = Clips(videos, lifter.frames, rate)
     stream = clips.endless(BATCH_SIZE, generator, flip=True)
-    source_stream = source_clips.endless(BATCH_SIZE, generator, flip=True)
     labels = PseudoLabels(clips, rate, 1, 1, OWN_MOTION)
+    how = Synthesis(1.0, move=True)
+    if source:
+        thinned = [v.at_rate(rate) for v in source]
+        how = replace(how, noise=KeypointNoise.measure(thinned, [v.at_rate(rate) for v in videos]).ratio)
+        source_stream = Clips(source, lifter.frames, rate).endless(BATCH_SIZE, generator, flip=True)
+        ratios = lengths / bone_lengths(thinned).clamp_min(torch.finfo(lengths.dtype).eps)
+        ratios[H36M_17.root_index] = 1
     student = copy.deepcopy(lifter).train().requires_grad_(True)
     teacher = Teacher(student, EMA_DECAY)
     optimizer = torch.optim.AdamW(student.parameters(), weight_decay=0.0)
@@ -137,8 +137,11 @@ def adapt(
             labels.relabel(teacher.lifter, {videos[0].subject: lengths}, refinement, step // RELABEL)
             student.train()
         target = next(stream)
-        batch = synthesise(next(source_stream), target, ratios.expand(len(target), -1), how, generator)
-        batch = labels.mixed_into(batch, target, how, generator)
+        if source:
+            batch = synthesise(next(source_stream), target, ratios.expand(len(target), -1), how, generator)
+            batch = labels.mixed_into(batch, target, how, generator)
+        else:
+            batch = labels.from_other_sides(target, how, generator)
 
         keypoints = torch.cat([batch.keypoints, target.keypoints])
         intrinsics = torch.cat([batch.intrinsics, target.intrinsics])

@@ -1,6 +1,5 @@
 """`lift.py --adapt`: the lifter learns the person in the file before it lifts them."""
 
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -19,23 +18,17 @@ from ..model.inference import Sampling
 from ..model.lifter import Lifter
 from ..reprojection.bones import SourceBones
 from ..reprojection.refinement import Refinement
-from ..sample.files import make_sample
 
-SAMPLE_LENGTH = 0.25  # of the sample's takes: there is enough to learn from beside a person's own motion
 EXACT = "gt"  # the name of keypoints without a detector's noise
 SHORTEST = 1.5  # seconds of a person
 
 
-def load_source(folder: Path | None, rate: float) -> Dataset[LabelledVideo]:
-    """Labelled videos to learn from beside the person's own: everybody in a prepared folder, or a small sample.
+def load_source(folder: Path, rate: float) -> Dataset[LabelledVideo]:
+    """Labelled videos to learn from beside the person's own: everybody in a prepared folder.
 
     Raises:
         InputError: the folder holds no prepared data.
     """
-    if folder is None:
-        with tempfile.TemporaryDirectory() as made:
-            make_sample(Path(made) / "sample", length=SAMPLE_LENGTH)
-            return load_source(Path(made) / "sample", rate)
     names = keypoint_names(folder)
     detected = [name for name in names if name != EXACT]
     files = H36MFiles(folder, (detected or [EXACT])[0])
@@ -49,7 +42,7 @@ def adapt_to_person(
     lifter: Lifter,
     refinement: Refinement | None,
     video: Video,
-    source: Dataset[LabelledVideo],
+    source: Dataset[LabelledVideo] | None,
     rate: float,
     path: Path,
     about: dict[str, Any],
@@ -69,13 +62,15 @@ def adapt_to_person(
             f"{SHORTEST:g} s or more to learn from; leave the flag out"
         )
     if refinement is None:
+        if source is None:
+            raise InputError("--adapt: this checkpoint carries no bones of the people it knows; give --source DIR")
         thinned = [v.at_rate(rate) for v in source.videos]
         refinement = Refinement(SourceBones.measure(lifter, thinned), DETECTOR_NOISE, "limits")
     lengths = lift_person(lifter, video, rate, Sampling(1, 1), refinement).lengths
     assert lengths is not None
     with torch.enable_grad():
-        found = adapt(lifter, refinement, [video], lengths, source.videos, rate)
-    lines = [f"learnt from {source.provenance}"]
+        found = adapt(lifter, refinement, [video], lengths, rate, source.videos if source else ())
+    lines = [f"learnt from {source.provenance}"] if source else []
     for name, unit in UNITS.items():
         lines.append(f"{name} {found.before[name]:.1f} {unit} before adaptation, {found.after[name]:.1f} after")
     person = Person(refinement, lengths)

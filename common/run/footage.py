@@ -88,7 +88,7 @@ def parser() -> argparse.ArgumentParser:
     learning = made.add_mutually_exclusive_group()
     learning.add_argument("--adapt", action="store_true", help="first learn this person and camera, from the 2D alone")
     learning.add_argument("--adapter", type=Path, metavar="FILE", help="use what an earlier --adapt has learnt")
-    made.add_argument("--source", type=Path, metavar="DIR", help="labelled data for --adapt (the synthetic sample)")
+    made.add_argument("--source", type=Path, metavar="DIR", help="labelled data for --adapt to learn from as well")
     made.add_argument("-o", "--out", type=Path, metavar="DIR", help="where to write (KEYPOINTS without ending, _3d)")
     made.add_argument(
         "--write",
@@ -129,7 +129,7 @@ def main(arguments: list[str] | None = None) -> None:
     if args.adapter:
         lifter, known = load_adapter(args.adapter, lifter)
         refinement, bones = known.refinement, known.lengths
-    source = load_source(args.source, rate) if args.adapt else None
+    source = load_source(args.source, rate) if args.adapt and args.source else None
     if refinement is None and source is None:
         assumed.append("bones: as the lifter sees them; this checkpoint carries no refinement")
     if args.height is None:
@@ -152,7 +152,7 @@ def main(arguments: list[str] | None = None) -> None:
         keep = kept if len(ready.frames) <= FRAMES else 0
         lifted = lift_person(lifter, ready.video, rate, sampling, refinement, args.height, smoothed, keep, bones)
         before = None
-        if source is not None:
+        if args.adapt:
             before = lifted
             path = out / f"{stem.replace('poses', 'adapter')}.bin"
             learnt = {"source": args.keypoints.name, "person": person.name, "checkpoint": args.model.name}

@@ -207,20 +207,20 @@ def test_an_unknown_ending_is_known_before_any_work():
 
 
 @pytest.mark.slow
-def test_adapting_first_and_the_adapter_again(model, tmp_path, sample_dir, monkeypatch, capsys):
+def test_adapting_first_and_the_adapter_again(tmp_path, sample_dir, monkeypatch, capsys):
     """The sample at a tenth of its length stands for the source; some updates are enough to see that all is wired."""
-    monkeypatch.setattr(adapting, "STEPS", 12)
+    monkeypatch.setattr(adapting, "STEPS", 24)
     file = alphapose(tmp_path / "keypoints.json", np.concatenate([coco(), coco()[::-1]]))
-    flags = [str(file), "-m", str(model), "--size", "1000x1000", "--fps", "20"]
+    flags = [str(file), "--size", "1000x1000", "--fps", "20"]
     footage.main([*flags, "--adapt", "--source", str(sample_dir)])
     said, out = capsys.readouterr().out, tmp_path / "keypoints_3d"
     assert "learnt from SYNTHETIC" in said and "reprojection" in said and "before adaptation" in said
     if "stays as it was" in said:
         assert not (out / "adapter.bin").exists()
-        pytest.fail("twelve updates made some score worse: choose other ones for this test")
+        pytest.fail("these updates made some score worse: choose other ones for this test")
     page = (out / "poses.html").read_text()
     assert "before adaptation" in page and "adapted" in page
-    assert (out / "adapter.bin").stat().st_size < 100_000
+    assert (out / "adapter.bin").stat().st_size < 600_000
     footage.main([*flags, "--adapter", str(out / "adapter.bin"), "-o", str(tmp_path / "again")])
     with np.load(out / "poses.npz") as one, np.load(tmp_path / "again" / "poses.npz") as other:
         np.testing.assert_allclose(one["positions"], other["positions"], atol=5e-3)
