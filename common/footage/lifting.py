@@ -84,6 +84,19 @@ def lift_every_frame(
     return pose, spreads
 
 
+def smoothed(pose: torch.Tensor, step: int) -> torch.Tensor:
+    """Poses (F, 17, 3) averaged over time by a raised cosine as long as `step` frames, of which the lifter sees one.
+
+    Neighbouring frames are lifted apart from each other, see `lift_every_frame`, and their errors differ; the motion of
+    the keypoints is put back by the refinement.
+    """
+    length = step | 1
+    kernel = torch.hann_window(length + 2, periodic=False)[1:-1].to(pose)
+    paths = pose.flatten(1).T[:, None]  # (51, 1, F)
+    padded = torch.nn.functional.pad(paths, (length // 2, length // 2), mode="replicate")
+    return torch.nn.functional.conv1d(padded, (kernel / kernel.sum())[None, None])[:, 0].T.reshape(pose.shape)
+
+
 def stature(lengths: torch.Tensor) -> float:
     """The height, metres, of somebody with these bones (17,): trunk, head and a leg upright, and what is below it."""
     leg = sum(lengths[H36M_17.indices(f"{side}Knee", f"{side}Foot")].sum() for side in "LR") / 2
@@ -109,6 +122,7 @@ def lift_person(
     pose, spreads = lift_every_frame(lifter, video, rate, sampling)
     lengths = None
     if refinement is not None:
+        pose = smoothed(pose, video.step(rate))
         apparent = apparent_bone_lengths(rays, pose, solve_root(pose, rays, sure), sure)
         apparent = apparent.where(apparent > 0, refinement.bones.apparent)  # out of the picture: as the source's
         ratios = bone_ratios(apparent, refinement.bones.apparent).clamp(1 / ODDEST_BONE, ODDEST_BONE)

@@ -9,7 +9,7 @@ from bodies import video
 from lifters import Knows
 
 from common.datasets.video import LabelledVideo
-from common.footage.lifting import Lifted, blend_windows, lift_every_frame, lift_person, stature
+from common.footage.lifting import Lifted, blend_windows, lift_every_frame, lift_person, smoothed, stature
 from common.footage.placing import in_world, verdict
 from common.footage.preparing import USUAL_FOCAL, assumed_camera, prepare
 from common.geometry.camera import Camera, project
@@ -106,6 +106,16 @@ def test_bones_out_of_the_picture_are_as_long_as_the_sources(person, hidden):
     for joint in hidden:
         at = H36M_17.index(joint)
         assert lifted.lengths[at] == pytest.approx(refinement.bones.lengths[at].item(), rel=0.05)
+
+
+@pytest.mark.parametrize("step", [1, 2, 6])
+def test_smoothing_keeps_steady_motion_and_takes_restlessness(step):
+    steady = torch.arange(40.0)[:, None, None] * torch.randn(1, 17, 3)
+    inner = slice(step, -step)
+    torch.testing.assert_close(smoothed(steady, step)[inner], steady[inner], atol=1e-4, rtol=1e-4)
+    noise = torch.randn(400, 17, 3)
+    assert smoothed(noise, step).std() < (1.01 if step == 1 else 0.8)
+    assert smoothed(noise[:1], step).shape == (1, 17, 3)
 
 
 def test_stature_is_trunk_head_leg_and_ankle():

@@ -20,6 +20,7 @@ TINY = {"channels": 16, "depth": 1, "frames": 4, "epochs": 2, "steps": 3, "batch
 FLAGS = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path):
     motion, said = some_motion(), []
     held_out = ValidationSet.of(some_motion(seed=5), 4, 5.0, seed=0, count=8)
@@ -43,6 +44,7 @@ def test_a_finished_run_is_not_overwritten_and_sizes_must_agree(tmp_path):
         train(Settings(**TINY | {"channels": 32}), motion, None, tmp_path, {}, resume=True)
 
 
+@pytest.mark.slow
 def test_training_learns(tmp_path):
     motion = some_motion()
     settings = Settings(**TINY | {"epochs": 1, "steps": 120, "batch_size": 16, "lr": 0.02})
