@@ -121,6 +121,15 @@ def test_a_missing_folder_is_one_line(tmp_path):
     assert_ends_with_one_line(ROOT / "open_model.py", "--mocap", tmp_path / "none")
 
 
+@pytest.mark.parametrize(("flags", "wrong"), [
+    ([], "--mocap: expected a folder"), (["--steps", "0"], "--steps: expected a number above zero, found 0"),
+    (["--channels", "30"], "--channels: expected a multiple of 8"), (["--without", "wings"], "--without wings"),
+])  # fmt: skip
+def test_wrong_flags_are_said(tmp_path, flags, wrong):
+    with pytest.raises(InputError, match=wrong):
+        command.main([*(["--mocap", str(tmp_path)] if flags else []), *flags])
+
+
 def test_a_lifter_too_poor_to_measure_bones_with_carries_no_refinement(tmp_path, monkeypatch):
     def fail(*_):
         raise InputError("no bone has a length")
