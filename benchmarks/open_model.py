@@ -7,7 +7,8 @@ The file holds, for C cameras, F frames and a detector of K joints called NAME:
     K (C, 3, 3), dist (C, 4) OpenCV, R (C, 3, 3), t (C, 3), image_size (C, 2), fps
     NAME_names (K,), NAME_2d (C, F, K, 2) pixels, NAME_conf (C, F, K)      of `openpose` (BODY_25B), `mediapipe` or both
     openpose_3d (F, 25, 3) metres, openpose_inlier_cameras (F, 25)         the reference
-    mediapipe_world (C, F, 33, 3)                                          MediaPipe's own 3D, for comparison
+    mediapipe_3d (F, 33, 3), mediapipe_inlier_cameras (F, 33)              another reference; may be left out
+    mediapipe_world (C, F, 33, 3)                                          MediaPipe's own 3D, for comparison; likewise
 
 Every camera is lifted by itself, as `lift.py` does it. Errors are over the twelve joints of the limbs where the
 reference was seen by at least three cameras, relative to the middle of the hips. MPJPE / P-MPJPE, mm.
@@ -28,7 +29,7 @@ from common.evaluation.metrics import joint_errors, procrustes
 from common.footage.lifting import lift_person
 from common.footage.preparing import prepare
 from common.geometry.camera import Camera
-from common.geometry.skeleton import BLAZEPOSE_33, BODY_25B, H36M_17
+from common.geometry.skeleton import BLAZEPOSE_33, H36M_17, JOINT_ORDERS
 from common.keypoints.detections import Detections, to_h36m
 from common.model.checkpoint import load_lifter, read_checkpoint
 from common.model.inference import Sampling
@@ -71,58 +72,59 @@ def read_footage(path: Path) -> dict[str, np.ndarray]:
 
 
 def table(footage: dict[str, np.ndarray], lifter: Lifter, refinement: Refinement | None, rate: float) -> list[str]:
-    """A line per detector: every camera, and their mean; raw and refined."""
-    lines = []
-    for name, order in DETECTORS.items():
+    """A line per detector and reference: every camera, and their mean; raw and refined."""
+    lines, cameras = [], range(len(footage["K"]))
+    for name in DETECTORS:
         if f"{name}_2d" not in footage:
             continue
         for what, used in (("raw", None), ("refined", refinement)):
-            if what == "raw" or used is not None:
-                errors = [camera_errors(footage, name, order, c, lifter, used, rate) for c in range(len(footage["K"]))]
-                lines.append(_line(f"{name} 2D, {what}", errors))
+            if what == "refined" and refinement is None:
+                continue
+            poses = [lifted(footage, name, c, lifter, used, rate) for c in cameras]
+            for source in dict.fromkeys(("openpose", name)):
+                if f"{source}_3d" in footage:
+                    errors = [errors_of(poses[c], *reference(footage, c, source)) for c in cameras]
+                    own = "" if source == "openpose" else ", against its own triangulation"
+                    lines.append(_line(f"{name} 2D, {what}{own}", errors))
     if "mediapipe_world" in footage:
         own = footage["mediapipe_world"].astype(float)[:, :, BLAZEPOSE_33.indices(*JOINTS)]
-        errors = [errors_of(own[c], *reference(footage, c)) for c in range(len(own))]
-        lines.append(_line("MediaPipe's own 3D", errors))
+        lines.append(_line("MediaPipe's own 3D", [errors_of(own[c], *reference(footage, c)) for c in cameras]))
     return lines
 
 
 def _line(name: str, errors: list[tuple[float, float]]) -> str:
     mean = np.mean(errors, 0)
     each = "  ".join(f"{a:.0f} / {b:.0f}" for a, b in errors)
-    return f"{name:<22} {each}   mean {mean[0]:.1f} / {mean[1]:.1f}"
+    return f"{name:<56} {each}   mean {mean[0]:.1f} / {mean[1]:.1f}"
 
 
-def reference(footage: dict[str, np.ndarray], camera: int) -> tuple[np.ndarray, np.ndarray]:
-    """(F, 12, 3) metres, the camera's axes, and which of them count (F, 12)."""
-    numbers = BODY_25B.indices(*JOINTS)
-    points = footage["openpose_3d"].astype(float)[:, numbers] @ footage["R"][camera].T + footage["t"][camera]
-    counts = footage["openpose_inlier_cameras"][:, numbers] >= ENOUGH_CAMERAS
+def reference(footage: dict[str, np.ndarray], camera: int, source: str = "openpose") -> tuple[np.ndarray, np.ndarray]:
+    """(F, 12, 3) metres, the camera's axes, and which of them count (F, 12), as triangulated from a detector's 2D."""
+    numbers = JOINT_ORDERS[DETECTORS[source]].indices(*JOINTS)
+    points = footage[f"{source}_3d"].astype(float)[:, numbers] @ footage["R"][camera].T + footage["t"][camera]
+    counts = footage[f"{source}_inlier_cameras"][:, numbers] >= ENOUGH_CAMERAS
     return points, counts & np.isfinite(points).all(-1)
 
 
-def camera_errors(
+def lifted(
     footage: dict[str, np.ndarray],
     name: str,
-    order: str,
     camera: int,
     lifter: Lifter,
     refinement: Refinement | None,
     rate: float,
-) -> tuple[float, float]:
-    """MPJPE and P-MPJPE of what one camera saw, lifted."""
+) -> np.ndarray:
+    """(F, 12, 3) metres: what a detector found in one camera's video, lifted."""
     pixels = np.nan_to_num(footage[f"{name}_2d"][camera].astype(float))
     confidence = np.nan_to_num(footage[f"{name}_conf"][camera].astype(float)).clip(0, 1)
     frames, fps = np.arange(len(pixels)), float(footage["fps"])
-    seen, sure = to_h36m(Detections(order, frames, pixels, confidence, None, len(frames), None, fps, name))
+    found = Detections(DETECTORS[name], frames, pixels, confidence, None, len(frames), None, fps, name)
     lens, (k1, k2, p1, p2) = footage["K"][camera], footage["dist"][camera].tolist()
     width, height = (int(side) for side in footage["image_size"][camera])
-    model = Camera(
-        width, height, (lens[0, 0], lens[1, 1]), (lens[0, 2], lens[1, 2]), (k1, k2, 0.0, p2, p1)
-    )  # Human3.6M's tangential coefficients are OpenCV's the other way round
-    ready = prepare(frames, seen, sure, model, fps, name, name)
-    lifted = lift_person(lifter, ready.video, rate, Sampling(1, 1), refinement)
-    return errors_of(lifted.pose.double().numpy()[:, OURS], *reference(footage, camera))
+    # Human3.6M's tangential coefficients are OpenCV's the other way round.
+    model = Camera(width, height, (lens[0, 0], lens[1, 1]), (lens[0, 2], lens[1, 2]), (k1, k2, 0.0, p2, p1))
+    ready = prepare(frames, *to_h36m(found), model, fps, name, name)
+    return lift_person(lifter, ready.video, rate, Sampling(1, 1), refinement).pose.double().numpy()[:, OURS]
 
 
 def errors_of(found: np.ndarray, true: np.ndarray, counts: np.ndarray) -> tuple[float, float]:

@@ -86,6 +86,7 @@ def one_batch(
         points = detectors.add_noise(points, family, generator)
     if recipe.swaps:
         points = detectors.swap_sides(points, generator)
+    seen = None
     if recipe.missing or recipe.truncation:
         seen = detectors.seen_joints(points, generator, recipe.missing, recipe.truncation)
         points = detectors.fill_gaps(points, seen)
@@ -98,6 +99,7 @@ def one_batch(
     trajectory = placed[..., H36M_17.root_index, :]
     return LabelledBatch(
         keypoints=points, intrinsics=intrinsics, subjects=[""] * count, up=up,
+        confidence=None if seen is None else seen.float(),
         pose=placed - trajectory[..., None, :], trajectory=trajectory,
     )  # fmt: skip
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from ..errors import InputError
+from ..model.mixste import HEADS
 from .clips import Recipe
 from .motion import Motion, Take, read_takes, sample_takes
 from .shipping import ship
@@ -21,6 +22,11 @@ CREDIT = (
     "The data used in this project was obtained from mocap.cs.cmu.edu. The database was created with funding from NSF "
     "EIA-0196217."
 )
+SIZES = {
+    "frames": "frames of a clip, T", "rate": "frames a second", "channels": "width C", "depth": "pairs of blocks",
+    "epochs": "in all", "steps": "batches of an epoch", "batch_size": "clips", "lr": "highest learning rate",
+    "seed": "of weights, clips and the sample",
+}  # fmt: skip
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,21 +43,21 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--hold-out", default=HELD_OUT, metavar="LIST", help="people never trained on; '' for nobody")
     made.add_argument("--ship", type=Path, metavar="DIR", help="only write the model in -o to DIR, in half precision")
     made.add_argument("--resume", action="store_true", help="go on with the checkpoint in -o")
-    made.add_argument("--minutes", type=float, default=math.inf, help="stop after the epoch in which they are over")
+    made.add_argument(
+        "--minutes", type=float, default=math.inf, metavar="N", help="stop after the epoch in which they are over"
+    )
     made.add_argument("--validate-every", type=int, default=2, metavar="N", help="epochs")
     made.add_argument("--no-sample", action="store_true", help="leave out the synthetic sample's motion")
     made.add_argument("--no-even", action="store_true", help="draw common poses as often as they are recorded")
     names = [field.name for field in fields(Recipe)]
     made.add_argument("--without", default="", metavar="LIST", help=f"augmentations left out: {','.join(names)}")
     made.add_argument("--diffusion", action="store_true", help="a diffusion lifter, not a plain regressor")
-    made.add_argument("--loss", choices=LOSSES, default=usual.loss)
+    made.add_argument("--loss", choices=LOSSES, default=usual.loss, help="see common.openmodel.training")
     made.add_argument("--amp", action="store_true", help="matrix products in bfloat16")
     made.add_argument("--compile", action="store_true", help="fuse the network's blocks; needs a C++ compiler")
-    for name, kind in (
-        ("frames", int), ("rate", float), ("channels", int), ("depth", int), ("epochs", int), ("steps", int),
-        ("batch_size", int), ("lr", float), ("seed", int),
-    ):  # fmt: skip
-        made.add_argument(f"--{name.replace('_', '-')}", type=kind, default=getattr(usual, name), metavar="N", help=" ")
+    for name, what in SIZES.items():
+        value = getattr(usual, name)
+        made.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, metavar="N", help=what)
     return made
 
 
@@ -64,6 +70,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return
     if args.mocap is None:
         raise InputError("--mocap: expected a folder of motion capture, found none; give it")
+    for name in SIZES:
+        if getattr(args, name) < (0 if name == "seed" else 1e-9):
+            raise InputError(f"--{name.replace('_', '-')}: expected a number above zero, found {getattr(args, name)}")
+    if args.channels % HEADS:
+        raise InputError(f"--channels: expected a multiple of {HEADS}, found {args.channels}")
     without = [name for name in args.without.split(",") if name]
     if unknown := set(without) - {field.name for field in fields(Recipe)}:
         raise InputError(f"--without {min(unknown)}: expected some of {', '.join(f.name for f in fields(Recipe))}")

@@ -82,16 +82,16 @@ def lifted(lifter: Lifter, batch: LabelledBatch) -> torch.Tensor:
 
 def refined(pose: torch.Tensor, batch: LabelledBatch, refinement: Refinement) -> torch.Tensor:
     """Each clip refined as a video of its own."""
-    rays = undistort(batch.keypoints, batch.intrinsics)
-    root = solve_root(pose, rays)
+    rays, sure = undistort(batch.keypoints, batch.intrinsics), batch.weights()
+    root = solve_root(pose, rays, sure)
     lengths = []
-    for clip in zip(rays, pose, root):
+    for clip in zip(rays, pose, root, sure):
         apparent = apparent_bone_lengths(*clip)
-        apparent = apparent.where(apparent > 0, refinement.bones.apparent)  # seen by a lifter that has learnt little
+        apparent = apparent.where(apparent > 0, refinement.bones.apparent)  # out of the picture, or badly lifted
         ratios = bone_ratios(apparent, refinement.bones.apparent)
         measured = refinement.bones.lengths * ratios.clamp(1 / ODDEST_BONE, ODDEST_BONE)
         lengths.append(refinement.with_own(measured, clip[1]))
-    return refinement(pose, rays, torch.stack(lengths)[:, None])
+    return refinement(pose, rays, torch.stack(lengths)[:, None], sure)
 
 
 def as_videos(batch: LabelledBatch, rate: float) -> list[LabelledVideo]:

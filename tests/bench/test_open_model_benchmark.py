@@ -66,6 +66,25 @@ def test_the_table_has_every_detector_and_camera(footage):
     assert line.split("mean")[1].split() == ["0.0", "/", "0.0"]
 
 
+def test_a_detector_is_also_compared_with_its_own_triangulation(footage):
+    lifter = Lifter(MixSTE(5, 17, 16, 1), deterministic=True, virtual_camera=True).eval()
+    numbers = BODY_25B.indices(*open_model.JOINTS)
+    for name in ("2d", "conf", "3d", "inlier_cameras"):
+        theirs = footage[f"openpose_{name}"]
+        axis = -1 if name in ("conf", "inlier_cameras") else -2
+        shape = list(theirs.shape)
+        shape[axis] = 33
+        every = np.full(shape, 500.0 if name == "2d" else 1.0)
+        own = BLAZEPOSE_33.indices(*open_model.JOINTS)
+        every[(..., own) if axis == -1 else (..., own, slice(None))] = theirs.take(numbers, axis)
+        footage[f"mediapipe_{name}"] = every
+    lines = open_model.table(footage, lifter, None, 5.0)
+    assert [line.split("  ")[0] for line in lines] == [
+        "openpose 2D, raw", "mediapipe 2D, raw", "mediapipe 2D, raw, against its own triangulation",
+    ]  # fmt: skip
+    assert lines[1].split("triangulation")[-1].split()[-3:] == lines[2].split()[-3:]  # the two are the same here
+
+
 def test_files_that_are_no_footage_are_refused(tmp_path, footage):
     (tmp_path / "text.npz").write_text("no")
     del footage["R"]

@@ -20,6 +20,7 @@ TINY = {"channels": 16, "depth": 1, "frames": 4, "epochs": 2, "steps": 3, "batch
 FLAGS = [f"--{name.replace('_', '-')}={value}" for name, value in TINY.items()]
 
 
+@pytest.mark.slow
 def test_a_run_that_was_stopped_ends_like_one_that_was_not(tmp_path):
     motion, said = some_motion(), []
     held_out = ValidationSet.of(some_motion(seed=5), 4, 5.0, seed=0, count=8)
@@ -43,6 +44,7 @@ def test_a_finished_run_is_not_overwritten_and_sizes_must_agree(tmp_path):
         train(Settings(**TINY | {"channels": 32}), motion, None, tmp_path, {}, resume=True)
 
 
+@pytest.mark.slow
 def test_training_learns(tmp_path):
     motion = some_motion()
     settings = Settings(**TINY | {"epochs": 1, "steps": 120, "batch_size": 16, "lr": 0.02})
@@ -117,6 +119,15 @@ def test_the_command_trains_from_bvh_files(tmp_path, capsys):
 @pytest.mark.slow
 def test_a_missing_folder_is_one_line(tmp_path):
     assert_ends_with_one_line(ROOT / "open_model.py", "--mocap", tmp_path / "none")
+
+
+@pytest.mark.parametrize(("flags", "wrong"), [
+    ([], "--mocap: expected a folder"), (["--steps", "0"], "--steps: expected a number above zero, found 0"),
+    (["--channels", "30"], "--channels: expected a multiple of 8"), (["--without", "wings"], "--without wings"),
+])  # fmt: skip
+def test_wrong_flags_are_said(tmp_path, flags, wrong):
+    with pytest.raises(InputError, match=wrong):
+        command.main([*(["--mocap", str(tmp_path)] if flags else []), *flags])
 
 
 def test_a_lifter_too_poor_to_measure_bones_with_carries_no_refinement(tmp_path, monkeypatch):
