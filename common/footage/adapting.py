@@ -33,9 +33,9 @@ OWN_MOTION = 0.5  # of the clips, where there is a source
 LEARNING_RATE, LAST_RATE = 0.0003, 0.1  # at first, and as a share of it at the end
 EMA_DECAY, REPROJECTION_WEIGHT = 0.99, 0.5
 SNAPSHOTS = 3  # of which the best is kept
-PHASES = 2  # of a video that are scored
+PHASES = 6  # of a video that are scored
 JITTER_FRAMES = 1000  # at the beginning of a video
-WORSE = 1.01  # a score that rises by less is as good as before
+WORSE = 1.05  # a score that rises by less is as good as before: one phase differs from the next by more
 
 UNITS = {"reprojection": "px", "bones vary by": "mm", "flips disagree by": "mm", "jitter": "mm"}
 
