@@ -32,6 +32,7 @@ RELABEL = 40  # updates for which the teacher's labels stay
 OWN_MOTION = 0.5  # of the clips, where there is a source
 LEARNING_RATE, LAST_RATE = 0.0003, 0.1  # at first, and as a share of it at the end
 EMA_DECAY, REPROJECTION_WEIGHT = 0.99, 0.5
+KEPT = 0.5  # of the way that the weights have gone
 SNAPSHOTS = 3  # of which the best is kept
 PHASES = 6  # of a video that are scored
 JITTER_FRAMES = 1000  # at the beginning of a video
@@ -162,15 +163,28 @@ def adapt(
         optimizer.step()
         teacher.update(student)
         if (step + 1) % max(steps // SNAPSHOTS, 1) == 0:
-            after = label_free_scores(teacher.lifter, videos, rate, lengths)
+            snapshot = part_of_the_way(lifter, teacher.lifter)
+            after = label_free_scores(snapshot, videos, rate, lengths)
             score = sum(math.log(max(after[n], 1e-9) / max(before[n], 1e-9)) for n in before)
             said(f"step {step + 1}/{steps}: " + shown(after))
             if no_worse(before, after) and (best is None or score < best[0]):
-                best = score, copy.deepcopy(teacher.lifter), after
+                best = score, snapshot, after
     if best is None:
         return Adaptation(lifter, False, before, after)
     _, adapted, after = best
     return Adaptation(adapted, True, before, after)
+
+
+def part_of_the_way(start: Lifter, end: Lifter) -> Lifter:
+    """A lifter whose weights lie `KEPT` of the way from one lifter's to another's, of the same sizes.
+
+    It keeps more of what the first one knew at little cost to what the second one learnt (WiSE-FT, Wortsman et al.,
+    CVPR 2022).
+    """
+    mixed, theirs = copy.deepcopy(end).eval(), start.denoiser.state_dict()
+    weights = end.denoiser.state_dict()
+    mixed.denoiser.load_state_dict({name: theirs[name].lerp(value, KEPT) for name, value in weights.items()})
+    return mixed
 
 
 def shown(scores: dict[str, float]) -> str:

@@ -10,7 +10,7 @@ from bodies import video
 from common.errors import InputError
 from common.footage import adapting
 from common.footage.adapter import Person, load_adapter, save_adapter
-from common.footage.adapting import adapt, label_free_scores, no_worse
+from common.footage.adapting import adapt, label_free_scores, no_worse, part_of_the_way
 from common.model.checkpoint import load_lifter, weights_hash
 from common.model.lifter import Lifter
 from common.model.open import open_checkpoint
@@ -49,7 +49,7 @@ def test_scores_fall_and_the_adapted_lifter_is_kept(lifter, refinement, source, 
     found = adapt(lifter, refinement, [target], LENGTHS, RATE, source, steps=24, said=lines.append)
     assert len(lines) == adapting.SNAPSHOTS and "reprojection" in lines[0]
     assert found.kept and no_worse(found.before, found.after)
-    assert found.after["reprojection"] < 0.9 * found.before["reprojection"]
+    assert found.after["reprojection"] < 0.95 * found.before["reprojection"]
     assert found.before == label_free_scores(lifter, [target], RATE, LENGTHS) and weights_hash(lifter) == start
     again = label_free_scores(found.lifter, [target], RATE, LENGTHS)
     assert again == pytest.approx(found.after, rel=1e-5)
@@ -68,6 +68,14 @@ def test_what_harms_is_not_kept(monkeypatch, lifter, refinement, source, target)
     monkeypatch.setattr(adapting, "LEARNING_RATE", 30.0)
     found = adapt(lifter, refinement, [target], LENGTHS, RATE, source, 6, said=list)
     assert not found.kept and found.lifter is lifter and not no_worse(found.before, found.after)
+
+
+def test_part_of_the_way_lies_between(lifter):
+    other = changed(lifter)
+    found = part_of_the_way(lifter, other).denoiser.state_dict()
+    for name, value in lifter.denoiser.state_dict().items():
+        between = (1 - adapting.KEPT) * value + adapting.KEPT * other.denoiser.state_dict()[name]
+        torch.testing.assert_close(found[name], between)
 
 
 def test_no_score_may_rise():
