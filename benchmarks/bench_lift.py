@@ -3,9 +3,9 @@
     python benchmarks/bench_lift.py                           # 1,000 to 216,000 frames (an hour at 60 a second)
     python benchmarks/bench_lift.py --frames 1000 --repeats 5
 
-One synthetic person, exact 2D, in an .npy file at 60 frames a second; a lifter of the size of --sample (C 64, depth 2,
-T 9 at 5 frames a second) that has learnt nothing. Every run is a process of its own, as a user starts it; everything
-that is written by default is written. Seconds are medians of the repeats, memory is the highest peak.
+One synthetic person, exact 2D, in an .npy file at 60 frames a second, lifted by the open model. Every run is a process
+of its own, as a user starts it; everything that is written by default is written. Seconds are medians of the repeats,
+memory is the highest peak.
 
     start     Python and imports, up to the first line of `main`
     read      `read_keypoints`, people, gaps, left and right
@@ -49,7 +49,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--frames", default="1000,10000,54000,216000", metavar="LIST", help="(default: %(default)s)")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="of each (default: %(default)s)")
-    parser.add_argument("--part", nargs=4, help=argparse.SUPPRESS)  # FILE MODEL OUT STARTED: a child
+    parser.add_argument("--part", nargs=3, help=argparse.SUPPRESS)  # FILE OUT STARTED: a child
     args = parser.parse_args()
     if args.part:
         child(*args.part)
@@ -60,12 +60,11 @@ def main() -> None:
     rows = {}
     with TemporaryDirectory() as made:
         folder = Path(made)
-        model = write_model(folder / "model.bin")
         motion = write_motion()
         for frames in sizes:
             file = folder / f"{frames}.npy"
             np.save(file, np.resize(motion, (frames, *motion.shape[1:])))
-            runs = [measured(file, model, folder / "out") for _ in range(args.repeats)]
+            runs = [measured(file, folder / "out") for _ in range(args.repeats)]
             seconds = {stage: median(run["seconds"][stage] for run in runs) for stage in STAGES}
             rows[frames] = {"seconds": seconds, "peak_mb": max(run["peak_mb"] for run in runs)}
             print(line(frames, rows[frames]), flush=True)
@@ -75,7 +74,7 @@ def main() -> None:
         "versions": {"torch": torch.__version__, "numpy": np.__version__}, "rows": rows,
     }  # fmt: skip
     head = [
-        f"SYNTHETIC person, lifter of C 64, depth 2, T 9 that has learnt nothing; {torch.get_num_threads()} threads, "
+        f"SYNTHETIC person, the open model (C 64, depth 3, T 9); {torch.get_num_threads()} threads, "
         f"matrix product {gemm:.0f} GFLOP/s",
         f"{'frames':>8}" + "".join(f"{stage:>9}" for stage in STAGES) + "  network  peak MB",
     ]
@@ -94,16 +93,16 @@ def line(frames: int, row: dict[str, Any]) -> str:
     )  # fmt: skip
 
 
-def measured(file: Path, model: Path, out: Path) -> dict[str, Any]:
+def measured(file: Path, out: Path) -> dict[str, Any]:
     """One run in a process of its own."""
-    part = [str(file), str(model), str(out), repr(time.time())]
+    part = [str(file), str(out), repr(time.time())]
     done = subprocess.run([sys.executable, __file__, "--part", *part], capture_output=True, text=True)
     if done.returncode:
         raise InputError(f"lift.py ended with {done.returncode}: {done.stderr.strip()[-500:]}")
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def child(file: str, model: str, out: str, started: str) -> None:
+def child(file: str, out: str, started: str) -> None:
     """What `lift.py` does, with a watch on its stages."""
     from common.footage import lifting
     from common.run import footage
@@ -126,31 +125,13 @@ def child(file: str, model: str, out: str, started: str) -> None:
     footage.lift_person = watched("lift", footage.lift_person)
     lifting.lift_windows = watched("network", lifting.lift_windows)
     footage.Poses.save = watched("write", footage.Poses.save)  # type: ignore[method-assign]
-    footage.write_motion_page = watched("page", footage.write_motion_page)
+    footage.view_motion = watched("page", footage.view_motion)
     begin = time.perf_counter()
-    footage.main([file, "-m", model, "-o", out, "--size", "1000x1000", "--fps", str(FPS), "--format", "h36m-array"])
+    footage.main([file, "-o", out, "--size", "1000x1000", "--fps", str(FPS), "--format", "h36m-array"])
     seconds["all"] = seconds["start"] + time.perf_counter() - begin
     seconds["lift"] -= seconds["network"]
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / MEBI
     print(json.dumps({"seconds": seconds, "peak_mb": peak}))
-
-
-def write_model(path: Path) -> Path:
-    """A lifter of random weights, with bones to refine with."""
-    from common.model.checkpoint import save_checkpoint
-    from common.model.lifter import Lifter
-    from common.model.mixste import MixSTE
-    from common.reprojection.bones import SourceBones
-    from common.reprojection.refinement import Refinement
-
-    torch.manual_seed(0)
-    bones = torch.full((17,), 0.25)
-    about = {
-        "arguments": {"rate": 5.0}, "synthetic": True,
-        "refinement": Refinement(SourceBones(bones, bones), 0.005, "limits").to_dict(),
-    }  # fmt: skip
-    save_checkpoint(path, Lifter(MixSTE(9, 17, 64, 2), virtual_camera=True), 1, 0.0, about)
-    return path
 
 
 def write_motion() -> np.ndarray:
