@@ -11,7 +11,7 @@ from ..datasets.h36m_checks import keypoint_names
 from ..datasets.rates import fit_to_rate
 from ..datasets.video import Dataset, LabelledVideo, Video
 from ..errors import InputError
-from ..footage.adapter import Person, save_adapter
+from ..footage.adapter import KnownPerson, save_adapter
 from ..footage.adapting import UNITS, adapt
 from ..footage.lifting import DETECTOR_NOISE, lift_person
 from ..model.inference import Sampling
@@ -46,7 +46,7 @@ def adapt_to_person(
     rate: float,
     path: Path,
     about: dict[str, Any],
-) -> tuple[Lifter, Person, list[str]]:
+) -> tuple[Lifter, KnownPerson, list[str]]:
     """Adapt to a person, write the adapter, and say what it changed.
 
     Args:
@@ -73,7 +73,7 @@ def adapt_to_person(
     lines = [f"learnt from {source.provenance}"] if source else []
     for name, unit in UNITS.items():
         lines.append(f"{name} {found.before[name]:.1f} {unit} before adaptation, {found.after[name]:.1f} after")
-    person = Person(refinement, lengths)
+    person = KnownPerson(refinement, lengths)
     if found.kept:
         save_adapter(path, lifter, found.lifter, person, about)
         lines.append(f"adapted in {time.monotonic() - begin:.0f} s; use {path.name} again by --adapter")
