@@ -50,10 +50,14 @@ def adapt_to_person(
     """Adapt to a person, write the adapter, and say what it changed.
 
     Args:
+        refinement: of the lifter; None where it is measured on the source, which then there must be.
         path: of the adapter. about: what goes into it.
 
     Returns:
         The lifter to use, the person, and lines for the user.
+
+    Raises:
+        InputError: the person is seen too shortly, or the adapter cannot be written.
     """
     begin = time.monotonic()
     if len(video) < SHORTEST * video.fps:
@@ -62,8 +66,7 @@ def adapt_to_person(
             f"{SHORTEST:g} s or more to learn from; leave the flag out"
         )
     if refinement is None:
-        if source is None:
-            raise InputError("--adapt: this checkpoint carries no bones of the people it knows; give --source DIR")
+        assert source is not None, "without a refinement there must be a source"
         thinned = [v.at_rate(rate) for v in source.videos]
         refinement = Refinement(SourceBones.measure(lifter, thinned), DETECTOR_NOISE, "limits")
     lengths = lift_person(lifter, video, rate, Sampling(1, 1), refinement).lengths

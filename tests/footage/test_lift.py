@@ -232,6 +232,15 @@ def test_a_flag_without_the_one_it_belongs_to_is_refused(flags, words):
         footage.main(["keypoints.json", *flags.split()])
 
 
+def test_adapting_needs_bones_from_somewhere(tmp_path):
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "bare.bin", Lifter(MixSTE(9, 17, 16, 1)).eval(), 1, 0.0, {})
+    file = alphapose(tmp_path / "keypoints.json", coco())
+    with pytest.raises(InputError, match="carries no bones .* give --source DIR"):
+        footage.main([str(file), "-m", str(tmp_path / "bare.bin"), "--adapt"])
+    assert not (tmp_path / "keypoints_3d").exists()
+
+
 def test_an_adapter_is_not_for_everybody(model, tmp_path):
     file = alphapose(tmp_path / "keypoints.json", coco(), coco(400.0))
     with pytest.raises(InputError, match="is of one person, found 2"):
