@@ -126,7 +126,7 @@ def child(file: str, model: str, out: str, started: str) -> None:
     footage.lift_person = watched("lift", footage.lift_person)
     lifting.lift_windows = watched("network", lifting.lift_windows)
     footage.Poses.save = watched("write", footage.Poses.save)  # type: ignore[method-assign]
-    footage.write_motion_page = watched("page", footage.write_motion_page)
+    footage.view_motion = watched("page", footage.view_motion)
     begin = time.perf_counter()
     footage.main([file, "-m", model, "-o", out, "--size", "1000x1000", "--fps", str(FPS), "--format", "h36m-array"])
     seconds["all"] = seconds["start"] + time.perf_counter() - begin

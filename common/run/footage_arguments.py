@@ -12,6 +12,7 @@ from ..keypoints.read import FORMATS
 from ..model.open import open_checkpoint
 from ..motion.poses import WRITERS
 from ..video.choosing import DETECTORS
+from ..video.decoding import is_video
 from ..viewer.view import PAGE, VIEWS, check_view
 from .arguments import checkpoint_path, positive
 
@@ -84,7 +85,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The flags; beside them `endings`, of the files to write, and `folder`, where to.
 
     Raises:
-        InputError: a flag without the one that it belongs to, or an ending that cannot be written.
+        InputError: a flag without what it belongs to, or an ending that cannot be written.
     """
     args = parser().parse_args(arguments)
     for flag, value, other, needed in (
@@ -93,6 +94,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     ):
         if value is not None and not needed:
             raise InputError(f"{flag} {value}: is read with {other} only; give both or none")
+    for flag, value in (("--format", args.format), ("--video", args.video)):
+        if value is not None and is_video(args.keypoints):
+            raise InputError(f"{flag} {value}: is for files of keypoints, found a video ({args.keypoints})")
     args.model = args.model or open_checkpoint()
     args.endings = endings(args.write)
     if args.keypoints.name in ("", ".."):

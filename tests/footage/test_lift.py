@@ -232,6 +232,18 @@ def test_a_flag_without_the_one_it_belongs_to_is_refused(flags, words):
         footage.main(["keypoints.json", *flags.split()])
 
 
+@pytest.mark.parametrize("flags", ["--format openpose", "--video left"])
+def test_flags_of_keypoint_files_are_not_for_videos(tmp_path, flags):
+    (tmp_path / "clip.mp4").touch()
+    with pytest.raises(InputError, match="is for files of keypoints, found a video"):
+        footage.main([str(tmp_path / "clip.mp4"), *flags.split()])
+
+
+def test_detectors_are_not_for_folders(tmp_path):
+    with pytest.raises(InputError, match="--detector is for videos, found a folder"):
+        footage.main([str(tmp_path), "--detector", "rtmlib"])
+
+
 def test_adapting_needs_bones_from_somewhere(tmp_path):
     torch.manual_seed(0)
     save_checkpoint(tmp_path / "bare.bin", Lifter(MixSTE(9, 17, 16, 1)).eval(), 1, 0.0, {})
