@@ -1,4 +1,4 @@
-"""From a detector's 2D keypoints to 3D poses: python lift.py keypoints.json -m checkpoint/best_epoch.bin"""
+"""From a detector's 2D keypoints to 3D poses: python lift.py keypoints.json"""
 
 from common.errors import run_script
 from common.run.footage import main

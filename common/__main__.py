@@ -1,4 +1,4 @@
-"""The commands of the installed package: `posynda lift FILE -m CHECKPOINT`, `posynda check [DIR]`,
+"""The commands of the installed package: `posynda lift FILE`, `posynda check [DIR]`,
 `posynda sample --out DIR`."""
 
 import sys

@@ -46,6 +46,18 @@ def run_script(name: str, *flags: object, cwd: Path = ROOT) -> subprocess.Comple
     )
 
 
+@contextmanager
+def full_disk(size: int = 1024) -> Iterator[None]:
+    """No file can grow beyond so many bytes."""
+    resource = pytest.importorskip("resource")  # not on Windows
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
 def assert_ends_with_one_line(script: Path, *flags: object) -> None:
     """An error ends the script with code 2 and one line that begins with the first flag."""
     result = subprocess.run([sys.executable, script, *map(str, flags)], capture_output=True, text=True)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from ..errors import InputError
-from ..files import atomic_write
+from ..files import atomic_write, writing
 from ..model.checkpoint import plain_weights, read_plain, weights_hash
 from ..model.lifter import Lifter
 from ..reprojection.refinement import Refinement
@@ -17,18 +17,21 @@ KIND = "PoSynDA adapter"
 
 
 @dataclass(frozen=True)
-class Person:
+class KnownPerson:
     """Whom an adapted lifter knows: how their poses are refined, and their bones (17,), metres."""
 
     refinement: Refinement
     lengths: torch.Tensor
 
 
-def save_adapter(path: Path, base: Lifter, adapted: Lifter, person: Person, about: dict[str, Any]) -> None:
+def save_adapter(path: Path, base: Lifter, adapted: Lifter, person: KnownPerson, about: dict[str, Any]) -> None:
     """Write the difference of two lifters, in half precision, and what is known of the person.
 
     Args:
         about: plain values that say what it was adapted to.
+
+    Raises:
+        InputError: the file cannot be written.
     """
     before, after = plain_weights(base.denoiser), plain_weights(adapted.denoiser)
     changes = {name: (after[name] - value).half() for name, value in before.items() if not after[name].equal(value)}
@@ -36,11 +39,14 @@ def save_adapter(path: Path, base: Lifter, adapted: Lifter, person: Person, abou
         "kind": KIND, "base": weights_hash(base), "changes": changes, "refinement": person.refinement.to_dict(),
         "lengths": person.lengths.tolist(), "about": about,
     }  # fmt: skip
-    with atomic_write(path) as partial:
-        torch.save(content, partial)
+    try:
+        with writing(path), atomic_write(path) as partial:
+            torch.save(content, partial)
+    except RuntimeError as error:  # so torch says that the disk is full
+        raise InputError(f"{path}: cannot be written ({str(error).splitlines()[0]}); make room") from error
 
 
-def load_adapter(path: Path, base: Lifter) -> tuple[Lifter, Person]:
+def load_adapter(path: Path, base: Lifter) -> tuple[Lifter, KnownPerson]:
     """The adapted lifter and its person.
 
     Args:
@@ -68,8 +74,9 @@ def load_adapter(path: Path, base: Lifter) -> tuple[Lifter, Person]:
     refinement = Refinement.from_dict(content.get("refinement") or {}, str(path))
     try:
         lengths = torch.tensor(content["lengths"], dtype=torch.float32)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RuntimeError):
         lengths = torch.tensor(0.0)
-    if lengths.shape != refinement.bones.lengths.shape or not (lengths.isfinite() & (lengths >= 0)).all():
+    sound = lengths.isfinite().all() and (lengths[1:] > 0).all() if lengths.ndim else False
+    if lengths.shape != refinement.bones.lengths.shape or not sound:
         raise InputError(f"{path}: holds no bone lengths of a person; adapt again")
-    return lifter.eval(), Person(refinement, lengths)
+    return lifter.eval(), KnownPerson(refinement, lengths)

@@ -47,7 +47,8 @@ class Adaptation:
 
     Attributes:
         lifter: the adapted one, or that which it began with. kept: which.
-        before, after: of `label_free_scores`; lower is better. `after` is of the best snapshot.
+        before, after: of `label_free_scores`; lower is better. `after` is of the snapshot that is kept, else of the
+            last one.
     """
 
     lifter: Lifter

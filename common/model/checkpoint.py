@@ -110,6 +110,9 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
         content = {"model_pos": content}
     if not isinstance(content, dict) or not isinstance(content.get("model_pos"), dict):
         raise InputError(f"{path}: expected a checkpoint with 'model_pos', found {_outline(content)}")
+    about = content.get("about")
+    if about is not None and not isinstance(about, dict):
+        raise InputError(f"{path}: its 'about' is {shown(about)}, expected names and values; copy or make it again")
     return content
 
 

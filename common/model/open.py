@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import sha256
+from ..files import read_text, sha256
 
 NAME = "open"  # what flags call it
 WEIGHTS, DIGEST, CARD = "open.bin", "open.bin.sha256", "MODEL_CARD.md"
@@ -23,7 +23,7 @@ def open_checkpoint() -> Path:
             f"{FOLDERS[0] / WEIGHTS}: the open model is missing; get the whole project, or give a checkpoint"
         )
     path, stated = folder / WEIGHTS, folder / DIGEST
-    expected = stated.read_text().split()[:1] if stated.is_file() else []
+    expected = read_text(stated, "a SHA-256").split()[:1] if stated.is_file() else []
     found = sha256(path)
     if expected != [found]:
         wanted = expected[0][:12] if expected else f"one in {DIGEST}"

@@ -34,15 +34,13 @@ def zxy_degrees(turns: np.ndarray) -> np.ndarray:
     return np.degrees(np.stack([z, x, y], -1))
 
 
-def _steady(angles: np.ndarray) -> np.ndarray:
-    """Of the angles (F, parts, 3) that mean the same rotation, those nearest to the frame before."""
-    steady = angles.copy()
-    both = np.stack([angles, angles * [1, -1, 1] + 180])  # (z, x, y) and (z + 180, 180 - x, y + 180) are one rotation
-    for i in range(1, len(angles)):
-        near = both[:, i] + 360 * np.round((steady[i - 1] - both[:, i]) / 360)  # (2, parts, 3)
-        second = np.abs(near - steady[i - 1]).sum(-1).argmin(0)
-        steady[i] = np.take_along_axis(near, second[None, :, None], 0)[0]
-    return steady
+def _make_steady(angles: np.ndarray) -> None:
+    """Of the angles (F, parts, 3) that mean the same rotation, those nearest to the frame before; in place."""
+    for before, now in zip(angles, angles[1:]):
+        both = np.stack([now, now * [1, -1, 1] + 180])  # (z, x, y) and (z + 180, 180 - x, y + 180) are one rotation
+        near = both + 360 * np.round((before - both) / 360)  # (2, parts, 3)
+        second = np.abs(near - before).sum(-1).argmin(0)
+        now[:] = np.take_along_axis(near, second[None, :, None], 0)[0]
 
 
 def _hierarchy(offsets: dict[str, np.ndarray]) -> Iterator[str]:
@@ -104,8 +102,12 @@ def write_bvh(poses: Poses, path: Path) -> None:
     """
     names = list(_told(next(iter(RIG))))
     turns = turn_parts(poses.joints)
-    local = [turns[RIG[n].parent].swapaxes(-1, -2) @ turns[n] if RIG[n].parent else turns[n] for n in names]
-    angles = _steady(zxy_degrees(np.stack(local, 1)))  # (F, parts, 3)
+    angles = np.empty((len(poses.joints), len(names), 3))
+    for at, name in enumerate(names):  # one at a time: an hour's rotations fill the memory
+        local = turns[RIG[name].parent].swapaxes(-1, -2) @ turns[name] if RIG[name].parent else turns[name]
+        angles[:, at] = zxy_degrees(local)
+    del turns
+    _make_steady(angles)
     root = CENTIMETRES * poses.joints[:, H36M_17.root_index]
     values = np.concatenate([root, angles.reshape(len(root), -1)], 1)
     with atomic_write(path) as partial, partial.open("w", encoding="utf-8", newline="\n") as file:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from .poses import Poses
 
 LAST_FRAME = 65535  # the header counts frames in 16 bits
+POINT_BYTES = 16  # of a frame: x, y, z and residual, float32
 TEXT = 120  # letters that one line of a parameter takes
 
 
@@ -63,3 +66,13 @@ def write_c3d(poses: Poses, path: Path) -> None:
     with atomic_write(path) as partial:
         partial.touch()  # ezc3d's own error would not say why
         c3d.write(str(partial))
+        _check_whole(partial, points.shape[1] * count)
+
+
+def _check_whole(path: Path, points: int) -> None:
+    """Raises OSError where data are missing: ezc3d does not notice a full disk."""
+    with path.open("rb") as file:
+        head = file.read(18)
+    data = 512 * (int.from_bytes(head[16:], "little") - 1)  # the header says in which block, from 1 on, they begin
+    if len(head) < 18 or path.stat().st_size < data + POINT_BYTES * points:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..files import writing
 from ..geometry.camera import Camera
 from ..geometry.skeleton import H36M_17
 from .bvh import write_bvh
@@ -103,7 +104,5 @@ class Poses:
             raise InputError(
                 f"{path}: expected a name that ends in {', '.join(WRITERS)}, found {suffix or 'no ending'!r}"
             )
-        try:
+        with writing(path):
             WRITERS[suffix](self, path)
-        except OSError as error:
-            raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error

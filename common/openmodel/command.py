@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from ..errors import InputError
+from ..mocap.standing import FPS
 from ..model.mixste import HEADS
 from .clips import Recipe
 from .motion import Motion, Take, read_takes, sample_takes
@@ -121,4 +122,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _told(takes: Sequence[Take]) -> str:
     frames = sum(len(take.joints) for take in takes)
-    return f"{len({take.person for take in takes})} people, {len(takes)} takes, {frames / 50:.0f} s"
+    return f"{len({take.person for take in takes})} people, {len(takes)} takes, {frames / FPS:.0f} s"

@@ -8,12 +8,12 @@ from ..datasets.clips import LabelledBatch
 from ..datasets.video import LabelledVideo
 from ..errors import InputError
 from ..evaluation.metrics import joint_errors, procrustes
-from ..footage.lifting import ODDEST_BONE
+from ..footage.lifting import person_bones
 from ..geometry.camera import undistort
 from ..geometry.skeleton import H36M_17
 from ..model.inference import Sampling, lift_windows
 from ..model.lifter import Lifter
-from ..reprojection.bones import SourceBones, apparent_bone_lengths, bone_ratios
+from ..reprojection.bones import SourceBones
 from ..reprojection.refinement import Refinement
 from ..reprojection.root import solve_root
 from .clips import Recipe, one_batch
@@ -84,13 +84,7 @@ def refined(pose: torch.Tensor, batch: LabelledBatch, refinement: Refinement) ->
     """Each clip refined as a video of its own."""
     rays, sure = undistort(batch.keypoints, batch.intrinsics), batch.weights()
     root = solve_root(pose, rays, sure)
-    lengths = []
-    for clip in zip(rays, pose, root, sure):
-        apparent = apparent_bone_lengths(*clip)
-        apparent = apparent.where(apparent > 0, refinement.bones.apparent)  # out of the picture, or badly lifted
-        ratios = bone_ratios(apparent, refinement.bones.apparent)
-        measured = refinement.bones.lengths * ratios.clamp(1 / ODDEST_BONE, ODDEST_BONE)
-        lengths.append(refinement.with_own(measured, clip[1]))
+    lengths = [person_bones(refinement, *clip) for clip in zip(rays, pose, root, sure)]
     return refinement(pose, rays, torch.stack(lengths)[:, None], sure)
 
 
@@ -106,9 +100,7 @@ def as_videos(batch: LabelledBatch, rate: float) -> list[LabelledVideo]:
     ]  # fmt: skip
 
 
-def measured_refinement(
-    lifter: Lifter, motion: Motion, rate: float, seed: int, count: int = CLIPS
-) -> Refinement | None:
+def measured_refinement(lifter: Lifter, motion: Motion, rate: float, seed: int) -> Refinement | None:
     """The refinement that goes with a lifter: its people's bones as they are and as the lifter sees them.
 
     None where the lifter is still too poor to measure bones with.

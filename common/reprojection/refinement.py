@@ -213,7 +213,7 @@ class Refinement:
         try:
             lengths, apparent = (torch.tensor(values[name], dtype=torch.float32) for name in ("lengths", "apparent"))
             noise, mode, own = float(values["noise"]), values["mode"], float(values.get("own", 0))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"{where}: its refinement cannot be read ({error}); train it again") from None
         joints = (len(H36M_17.joints),)
         sound = all(x.shape == joints and x.isfinite().all() and (x[1:] > 0).all() for x in (lengths, apparent))

@@ -11,7 +11,7 @@ from ..datasets.h36m_checks import keypoint_names
 from ..datasets.rates import fit_to_rate
 from ..datasets.video import Dataset, LabelledVideo, Video
 from ..errors import InputError
-from ..footage.adapter import Person, save_adapter
+from ..footage.adapter import KnownPerson, save_adapter
 from ..footage.adapting import UNITS, adapt
 from ..footage.lifting import DETECTOR_NOISE, lift_person
 from ..model.inference import Sampling
@@ -46,14 +46,18 @@ def adapt_to_person(
     rate: float,
     path: Path,
     about: dict[str, Any],
-) -> tuple[Lifter, Person, list[str]]:
+) -> tuple[Lifter, KnownPerson, list[str]]:
     """Adapt to a person, write the adapter, and say what it changed.
 
     Args:
+        refinement: of the lifter; None where it is measured on the source, which then there must be.
         path: of the adapter. about: what goes into it.
 
     Returns:
         The lifter to use, the person, and lines for the user.
+
+    Raises:
+        InputError: the person is seen too shortly, or the adapter cannot be written.
     """
     begin = time.monotonic()
     if len(video) < SHORTEST * video.fps:
@@ -62,8 +66,7 @@ def adapt_to_person(
             f"{SHORTEST:g} s or more to learn from; leave the flag out"
         )
     if refinement is None:
-        if source is None:
-            raise InputError("--adapt: this checkpoint carries no bones of the people it knows; give --source DIR")
+        assert source is not None, "without a refinement there must be a source"
         thinned = [v.at_rate(rate) for v in source.videos]
         refinement = Refinement(SourceBones.measure(lifter, thinned), DETECTOR_NOISE, "limits")
     lengths = lift_person(lifter, video, rate, Sampling(1, 1), refinement).lengths
@@ -73,7 +76,7 @@ def adapt_to_person(
     lines = [f"learnt from {source.provenance}"] if source else []
     for name, unit in UNITS.items():
         lines.append(f"{name} {found.before[name]:.1f} {unit} before adaptation, {found.after[name]:.1f} after")
-    person = Person(refinement, lengths)
+    person = KnownPerson(refinement, lengths)
     if found.kept:
         save_adapter(path, lifter, found.lifter, person, about)
         lines.append(f"adapted in {time.monotonic() - begin:.0f} s; use {path.name} again by --adapter")

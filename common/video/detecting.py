@@ -34,9 +34,10 @@ def keypoints_of(path: Path, detector: str | None = None, again: bool = False, o
     """
     place = plain(path)
     if not is_video(path):
-        if path.is_file() and (detector or again):
+        if path.exists() and (detector or again):
             flag = "--detector" if detector else "--detect-again"
-            raise InputError(f"{place}: {flag} is for videos, found a file of another kind; leave it out")
+            found = "a folder" if path.is_dir() else "a file of another kind"
+            raise InputError(f"{place}: {flag} is for videos, found {found}; leave it out")
         return path
     name = f"{path.stem}_keypoints.json"
     folders = [path.parent, *([out] if out else [])]

@@ -45,7 +45,7 @@ def read_info(path: Path) -> dict[str, Any] | None:
         with path.open("rb") as file:
             first = file.readline(_LONGEST_INFO)
         info = json.loads(first.rstrip().removesuffix(b",") + b"}")["info"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return info if isinstance(info, dict) and info.get("made_by") == MADE_BY else None
 

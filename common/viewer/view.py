@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import InputError
+from ..files import writing
 from .page import write_page
 from .track import Track
 from .video import ENDINGS as FILMS
@@ -37,10 +38,11 @@ def write_view(
     """A page (.html, see `write_page`) or a film (.gif, .mp4; .png of its first frame; see `write_film`).
 
     Raises:
-        InputError: see `check_view`.
+        InputError: see `check_view`; or the file cannot be written.
     """
     check_view(path)
-    if path.suffix.lower() == PAGE:
-        write_page(path, tracks, fps, title, about, pixels, image_size)
-    else:
-        write_film(path, tracks, fps, title, about, pixels, image_size, height, start)
+    with writing(path):
+        if path.suffix.lower() == PAGE:
+            write_page(path, tracks, fps, title, about, pixels, image_size)
+        else:
+            write_film(path, tracks, fps, title, about, pixels, image_size, height, start)

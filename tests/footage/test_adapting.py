@@ -6,10 +6,11 @@ from dataclasses import replace
 import pytest
 import torch
 from bodies import video
+from scripts import full_disk
 
 from common.errors import InputError
 from common.footage import adapting
-from common.footage.adapter import Person, load_adapter, save_adapter
+from common.footage.adapter import KnownPerson, load_adapter, save_adapter
 from common.footage.adapting import adapt, label_free_scores, no_worse, part_of_the_way
 from common.model.checkpoint import load_lifter, weights_hash
 from common.model.lifter import Lifter
@@ -94,7 +95,7 @@ def changed(lifter: Lifter) -> Lifter:
 
 def test_an_adapter_brings_the_adapted_lifter_back(tmp_path, lifter, refinement):
     adapted = changed(lifter)
-    person = Person(replace(refinement, noise=0.007), LENGTHS)
+    person = KnownPerson(replace(refinement, noise=0.007), LENGTHS)
     save_adapter(tmp_path / "adapter.bin", lifter, adapted, person, {"person": "0"})
     found, known = load_adapter(tmp_path / "adapter.bin", lifter)
     assert known.refinement.noise == 0.007 and torch.equal(known.lengths, LENGTHS)
@@ -104,7 +105,7 @@ def test_an_adapter_brings_the_adapted_lifter_back(tmp_path, lifter, refinement)
 
 def test_an_adapter_of_another_checkpoint_or_another_file_is_refused(tmp_path, lifter, refinement):
     path = tmp_path / "adapter.bin"
-    save_adapter(path, lifter, changed(lifter), Person(refinement, LENGTHS), {})
+    save_adapter(path, lifter, changed(lifter), KnownPerson(refinement, LENGTHS), {})
     with pytest.raises(InputError, match="belongs to another checkpoint"):
         load_adapter(path, changed(lifter))
     content = torch.load(path, weights_only=True)
@@ -116,7 +117,7 @@ def test_an_adapter_of_another_checkpoint_or_another_file_is_refused(tmp_path, l
     torch.save(content | {"refinement": None}, path)
     with pytest.raises(InputError, match="refinement"):
         load_adapter(path, lifter)
-    for lengths in ([1.0], None, ["a"] * 17, [-1.0] * 17):
+    for lengths in ([1.0], None, ["a"] * 17, [-1.0] * 17, [0.0] * 17, [10**40] * 17):
         torch.save(content | {"lengths": lengths}, path)
         with pytest.raises(InputError, match="bone lengths of a person"):
             load_adapter(path, lifter)
@@ -126,3 +127,13 @@ def test_an_adapter_of_another_checkpoint_or_another_file_is_refused(tmp_path, l
     path.write_bytes(b"PK")
     with pytest.raises(InputError, match="refused|damaged"):
         load_adapter(path, lifter)
+
+
+def test_an_adapter_that_cannot_be_written_is_one_line(tmp_path, lifter, refinement):
+    person = KnownPerson(refinement, LENGTHS)
+    with full_disk(), pytest.raises(InputError, match="adapter.bin: cannot be written"):
+        save_adapter(tmp_path / "adapter.bin", lifter, changed(lifter), person, {})
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        save_adapter(tmp_path / "file" / "adapter.bin", lifter, changed(lifter), person, {})

@@ -1,6 +1,8 @@
 """Cameras from TOML files: the lens that was written, and one line for everything else."""
 
+import os
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -62,6 +64,8 @@ def test_one_of_several_by_name_and_another_size(write):
         (CAMERA.format("a").replace("900.0,", "nan,"), "matrix should be numbers"),
         (CAMERA.format("a").replace("-0.1, 0.02, 0.003, -0.004", "0.1"), "distortions should be"),
         (CAMERA.format("a").replace("1000.0, 800.0", "1000.0"), "size should be"),
+        (CAMERA.format("a").replace("1000.0, 800.0", "0.4, 0.4"), "size should be"),
+        (CAMERA.format("a").replace("1000.0, 800.0", "1e300, 1e300"), "size should be"),
         ("[metadata]\nerror = 0.0\n", "found none"),
         ("not: toml", "expected a calibration in TOML"),
         ("", "found none"),
@@ -76,5 +80,8 @@ def test_what_cannot_be_used_is_said(write, text, said):
 def test_no_file_and_no_such_camera(write, tmp_path):
     with pytest.raises(InputError, match="cannot be read"):
         read_calibration(tmp_path / "absent.toml")
+    for place in (tmp_path, Path(os.devnull)):
+        with pytest.raises(InputError, match="found a folder or a device"):
+            read_calibration(place)
     with pytest.raises(InputError, match="no camera 'c', expected one of a"):
         read_calibration(write(CAMERA.format("a")), name="c")

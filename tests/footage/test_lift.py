@@ -19,7 +19,9 @@ from common.motion.poses import WRITERS
 from common.reprojection.bones import SourceBones, bone_lengths
 from common.reprojection.refinement import Refinement
 from common.run import footage
+from common.run.footage_arguments import WRITTEN, endings
 from common.viewer import motion
+from common.viewer.view import PAGE
 
 FRAMES = 31
 SAME = {"nose": "Neck/Nose", "LAnkle": "LFoot", "RAnkle": "RFoot"}
@@ -71,7 +73,7 @@ def test_every_file_is_written(model, tmp_path, capsys):
     file = alphapose(tmp_path / "keypoints.json", coco())
     footage.main([str(file), "-m", str(model), "--size", "1000x1000", "--fps", "25", "--height", "1.8"])
     folder = tmp_path / "keypoints_3d"
-    assert {p.name for p in folder.iterdir()} == {f"poses{ending}" for ending in footage.WRITTEN}
+    assert {p.name for p in folder.iterdir()} == {f"poses{ending}" for ending in WRITTEN}
     with np.load(folder / "poses.npz") as found:
         assert found["positions"].shape == (FRAMES, 17, 3) and np.isfinite(found["positions"]).all()
         about = json.loads(str(found["about"]))
@@ -130,7 +132,7 @@ def test_lifting_again_gives_the_same(model, tmp_path):
     file = alphapose(tmp_path / "keypoints.json", coco())
     for folder in "ab":
         footage.main([str(file), "-m", str(model), "-o", str(tmp_path / folder)])
-    for ending in footage.WRITTEN:
+    for ending in WRITTEN:
         one, other = (tmp_path / folder / f"poses{ending}" for folder in "ab")
         if ending != ".npz":  # a zip has the time in it
             assert one.read_bytes() == other.read_bytes(), ending
@@ -202,8 +204,59 @@ def test_a_place_that_cannot_be_written_is_said(model, tmp_path):
     assert json.loads(file.read_text())
 
 
-def test_an_unknown_ending_is_known_before_any_work():
-    assert set(footage.WRITTEN) <= {*WRITERS, footage.PAGE}
+def test_endings_are_known_before_any_work():
+    assert set(WRITTEN) <= {*WRITERS, PAGE}
+    assert endings("npz, .HTML,npz,") == [".npz", ".html"]
+    for text, found in (("npz,pdf", "found .pdf"), ("", "found none"), (" ,", "found none")):
+        with pytest.raises(InputError, match=f"--write: expected some of .npz.*{found}"):
+            endings(text)
+
+
+def test_a_folder_given_as_a_dot_is_called_by_its_name(model, tmp_path, monkeypatch):
+    (tmp_path / "clip").mkdir()
+    for number, pose in enumerate(coco()):
+        joints = np.concatenate([pose, np.full((17, 1), 0.9)], 1)
+        people = {"people": [{"pose_keypoints_2d": joints.ravel().tolist()}]}
+        (tmp_path / "clip" / f"{number:012}_keypoints.json").write_text(json.dumps(people))
+    monkeypatch.chdir(tmp_path / "clip")
+    footage.main([".", "-m", str(model), "--size", "1000x1000", "--write", "json"])
+    assert json.loads((tmp_path / "clip_3d" / "poses.json").read_text())["about"]["source"] == "clip"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [("--camera left", "is read with --calibration only"), ("--source .", "is read with --adapt only")],
+)
+def test_a_flag_without_the_one_it_belongs_to_is_refused(flags, words):
+    with pytest.raises(InputError, match=words):
+        footage.main(["keypoints.json", *flags.split()])
+
+
+@pytest.mark.parametrize("flags", ["--format openpose", "--video left"])
+def test_flags_of_keypoint_files_are_not_for_videos(tmp_path, flags):
+    (tmp_path / "clip.mp4").touch()
+    with pytest.raises(InputError, match="is for files of keypoints, found a video"):
+        footage.main([str(tmp_path / "clip.mp4"), *flags.split()])
+
+
+def test_detectors_are_not_for_folders(tmp_path):
+    with pytest.raises(InputError, match="--detector is for videos, found a folder"):
+        footage.main([str(tmp_path), "--detector", "rtmlib"])
+
+
+def test_adapting_needs_bones_from_somewhere(tmp_path):
+    torch.manual_seed(0)
+    save_checkpoint(tmp_path / "bare.bin", Lifter(MixSTE(9, 17, 16, 1)).eval(), 1, 0.0, {})
+    file = alphapose(tmp_path / "keypoints.json", coco())
+    with pytest.raises(InputError, match="carries no bones .* give --source DIR"):
+        footage.main([str(file), "-m", str(tmp_path / "bare.bin"), "--adapt"])
+    assert not (tmp_path / "keypoints_3d").exists()
+
+
+def test_an_adapter_is_not_for_everybody(model, tmp_path):
+    file = alphapose(tmp_path / "keypoints.json", coco(), coco(400.0))
+    with pytest.raises(InputError, match="is of one person, found 2"):
+        footage.main([str(file), "-m", str(model), "--person", "all", "--adapter", "adapter.bin"])
 
 
 @pytest.mark.slow

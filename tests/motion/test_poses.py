@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from motions import bare, motion
+from scripts import full_disk
 
 from common.errors import InputError
 from common.motion.poses import WRITERS
@@ -76,6 +77,15 @@ def test_a_file_that_cannot_be_written_is_an_input_error(tmp_path: Path, suffix:
     with pytest.raises(InputError, match="cannot be written"):
         motion().save(tmp_path / f"folder{suffix}")
     assert {path.name for path in tmp_path.iterdir()} == {"file", f"folder{suffix}"}
+
+
+@pytest.mark.parametrize("suffix", WRITERS)
+def test_a_full_disk_is_an_input_error_and_leaves_nothing(tmp_path: Path, suffix: str):
+    if suffix == ".c3d":
+        pytest.importorskip("ezc3d")
+    with full_disk(), pytest.raises(InputError, match="cannot be written"):
+        motion().save(tmp_path / f"a{suffix}")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("suffix", TEXTS)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import walks
 from PIL import Image, ImageSequence
+from scripts import full_disk
 
 from common.errors import InputError
 from common.geometry.figures import LEFT, RIGHT
@@ -168,3 +169,13 @@ def test_a_failure_leaves_the_old_file(tmp_path, monkeypatch):
     with pytest.raises(OSError, match="disk full"):
         write(tmp_path / "a.gif")
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("a.gif", b"old")]
+
+
+@pytest.mark.parametrize("name", ["a.html", "a.gif", "a.png", "a.mp4"])
+def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, name):
+    if name.endswith("mp4"):
+        pytest.importorskip("av")
+    tracks, pixels = walks.tracks(FRAMES)
+    with full_disk(), pytest.raises(InputError, match=f"{name}: cannot be written .File too large"):
+        write_view(tmp_path / name, tracks, 25, "A walk", SYNTHETIC, pixels, walks.SIZE)
+    assert not list(tmp_path.iterdir())
