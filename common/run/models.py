@@ -1,5 +1,6 @@
 """Lifters that a run is given: found, checked against the flags, made as fast as the flags ask."""
 
+import math
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any
 import torch
 
 from ..datasets.h36m import FRAME_RATE
+from ..datasets.open_layout import HIGHEST_RATE
 from ..datasets.rates import NEAR
 from ..datasets.video import LabelledVideo
 from ..errors import InputError
 from ..geometry.skeleton import H36M_17, JOINT_ORDERS
 from ..model.checkpoint import load_lifter, read_checkpoint
+from ..model.denoiser import shown
 from ..model.lifter import Lifter
 from ..model.registry import name_of
 from ..reprojection.bones import SourceBones
@@ -44,10 +47,20 @@ def given_models(args: Namespace, device: torch.device, foreign_order: str | Non
 
 
 def trained_rate(arguments: Mapping[str, Any], otherwise: float) -> float:
-    """The frame rate that a checkpoint's flags tell; before there was --rate it was 50 over --downsample."""
-    if arguments.get("rate"):
-        return float(arguments["rate"])
-    return FRAME_RATE / arguments["downsample"] if "downsample" in arguments else otherwise
+    """The frame rate that a checkpoint's flags tell; before there was --rate it was 50 over --downsample.
+
+    Raises:
+        InputError: they are no flags, or tell no rate that can be.
+    """
+    try:
+        if not arguments.get("rate") and "downsample" not in arguments:
+            return otherwise
+        rate = float(arguments.get("rate") or FRAME_RATE / arguments["downsample"])
+    except (AttributeError, TypeError, ValueError, ZeroDivisionError):
+        rate = math.nan
+    if not 0 < rate <= HIGHEST_RATE:
+        raise InputError(f"the checkpoint's flags tell no frame rate, found {shown(arguments)[:80]}; make it again")
+    return rate
 
 
 def load_matching_lifter(path: Path, args: Namespace, device: torch.device, foreign_order: str | None) -> Lifter:

@@ -19,6 +19,7 @@ from .track import Track
 ENDINGS = (".png", ".gif", ".mp4")
 STILL = 2  # how much larger a single picture is
 FASTEST_GIF = 50  # frames a second; browsers slow down what is faster
+LONGEST_DELAY = 65535  # hundredths of a second, that a GIF can say
 LEVELS = 12  # of an edge, between two colours
 CLEAR = 255  # in a GIF's frame: as in the frame before
 
@@ -76,8 +77,8 @@ def write_film(
 def write_gif(file: BinaryIO, frames: Iterator[np.ndarray], fps: float) -> None:
     """A GIF (version 89a) without end from frames (height, width, 4), bytes, each written when it comes.
 
-    Of every frame only what has changed is written. Times are whole hundredths of a second and rounded so that they
-    add up.
+    Of every frame only what has changed is written. Times are whole hundredths of a second, `LONGEST_DELAY` at most,
+    and rounded so that they add up.
     """
     from PIL import GifImagePlugin, Image
 
@@ -95,7 +96,7 @@ def write_gif(file: BinaryIO, frames: Iterator[np.ndarray], fps: float) -> None:
         top, left, bottom, right = rows.min(), columns.min(), rows.max() + 1, columns.max() + 1
         part = np.full((bottom - top, right - left), CLEAR, np.uint8)
         part[rows - top, columns - left] = nearest[_coarse(now[rows, columns])]
-        delay = round(100 * (number + 1) / fps) - round(100 * number / fps)
+        delay = min(round(100 * (number + 1) / fps) - round(100 * number / fps), LONGEST_DELAY)
         for block in GifImagePlugin.getdata(
             Image.fromarray(part), (int(left), int(top)), duration=10 * delay, disposal=1, transparency=CLEAR
         ):

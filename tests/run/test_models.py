@@ -106,6 +106,9 @@ def test_a_lifter_that_does_not_say_its_frame_rate_is_taken(tmp_path):
         save_checkpoint(tmp_path / "a.bin", small_lifter(), 1, 0.1, about)
         load_matching_lifter(tmp_path / "a.bin", arguments("--rate", 12), CPU, "h36m")
     assert trained_rate({}, 12.0) == 12 and trained_rate({"rate": None, "downsample": 2}, 12.0) == 25
+    for damaged in ([1], {"rate": "x"}, {"rate": -1.0}, {"rate": float("nan")}, {"downsample": 0}):
+        with pytest.raises(InputError, match="tell no frame rate"):
+            trained_rate(damaged, 12.0)
 
 
 def test_the_joint_order_of_a_foreign_checkpoint_must_be_said_where_it_is_not_known(tmp_path, capsys):

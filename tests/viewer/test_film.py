@@ -179,3 +179,8 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, name):
     with full_disk(), pytest.raises(InputError, match=f"{name}: cannot be written .File too large"):
         write_view(tmp_path / name, tracks, 25, "A walk", SYNTHETIC, pixels, walks.SIZE)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_frame_that_lasts_longer_than_a_gif_can_say(tmp_path):
+    write(tmp_path / "a.gif", frames=2, fps=1e-4)
+    assert delays(tmp_path / "a.gif") == [655_350] * 2
