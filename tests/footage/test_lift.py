@@ -263,6 +263,7 @@ def test_an_adapter_is_not_for_everybody(model, tmp_path):
 def test_adapting_first_and_the_adapter_again(tmp_path, sample_dir, monkeypatch, capsys):
     """The sample at a tenth of its length stands for the source; some updates are enough to see that all is wired."""
     monkeypatch.setattr(adapting, "STEPS", 24)
+    monkeypatch.setattr(adapting, "BATCH_SIZE", 4)
     file = alphapose(tmp_path / "keypoints.json", np.concatenate([coco(), coco()[::-1]]))
     flags = [str(file), "--size", "1000x1000", "--fps", "20"]
     footage.main([*flags, "--adapt", "--source", str(sample_dir)])
