@@ -33,6 +33,7 @@ class Lifted:
         spread: (F, 17) metres, of the hypotheses. reprojection: (F, 17) pixels from the keypoints.
         up: (3,) unit vector against gravity, camera axes. height: metres, of the person.
         hypotheses: (F, H, 17, 3) float16 metres, as `pose`, before refining but in the person's size; where kept.
+        moved: metres, by how much refining has moved a joint, mean: a lifter at its wits' end is moved far.
     """
 
     pose: torch.Tensor
@@ -43,6 +44,7 @@ class Lifted:
     up: torch.Tensor
     height: float
     hypotheses: torch.Tensor | None = None
+    moved: float = 0.0
 
 
 def blend_windows(length: int, frames: int) -> tuple[torch.Tensor, torch.Tensor]:
@@ -146,6 +148,7 @@ def lift_person(
         kept = smooth(kept.float().flatten(1)[None], step)[0].unflatten(1, kept.shape[1:]).half()
     pose = smooth(pose.flatten(1)[None], step)[0].unflatten(1, pose.shape[1:])  # what the videos in turn disagree in
     seen = stature(bone_vectors(pose).norm(dim=-1).median(0).values)  # of the lifter's own result
+    own = pose
     if refinement is not None:
         if lengths is None:
             lengths = person_bones(refinement, rays, pose, solve_root(pose, rays, sure), sure)
@@ -156,6 +159,7 @@ def lift_person(
     else:
         found = seen if height is None else height
         pose = pose * (found / seen)
+    moved = (pose - own * (found / seen)).norm(dim=-1).mean().item()
     root = solve_root(pose, rays, sure)
     if smoothed:
         pose, root = (torch.from_numpy(one_euro(x.double().numpy(), video.fps)).to(x) for x in (pose, root[:, None]))
@@ -163,4 +167,5 @@ def lift_person(
     focal = video.intrinsics[:2].mean() * video.width / 2
     reprojection = ray_distance(pose + root[:, None], rays) * focal
     kept, spreads = kept * (found / seen), spreads * (found / seen)
-    return Lifted(pose, root, lengths, spreads, reprojection, up_of(pose, root, sure), found, kept if keep else None)
+    up, hypotheses = up_of(pose, root, sure), kept if keep else None
+    return Lifted(pose, root, lengths, spreads, reprojection, up, found, hypotheses, moved)

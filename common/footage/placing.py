@@ -11,6 +11,7 @@ from .preparing import Prepared
 FEET_ON_FLOOR = 0.1  # quantile of the lower foot's height that is taken for standing
 MISSING = 0.1  # share of the joints above which a clip is not to be trusted
 REPROJECTION = 0.02  # of the person's box, sides summed: likewise
+MOVED = 0.1  # metres, by refining: likewise; real footage has 0.03 to 0.06, joints in another order 0.12 to 0.26
 FASTEST = 4.0  # metres a second about the hips, mean of the joints, median of the frames: likewise; CMU has up to 1.4
 
 
@@ -73,5 +74,7 @@ def verdict(prepared: Prepared, lifted: Lifted) -> tuple[bool, str]:
     speed = lifted.pose.diff(dim=0).norm(dim=-1).mean(-1)  # (F - 1,) metres a frame
     if len(speed) and (fast := speed.median().item() * prepared.video.fps) > FASTEST:
         doubts.append(f"joints jump about, at {fast:.0f} m/s")
+    if lifted.moved > MOVED:
+        doubts.append(f"refining moves joints by {1000 * lifted.moved:.0f} mm; are they in another order")
     found = f"reprojection {off:.1f} px (median), person {lifted.height:.2f} m tall"
     return not doubts, f"do not trust: {', '.join(doubts)}" if doubts else found

@@ -217,3 +217,14 @@ def test_assumed_cameras():
     assert assumed_camera((1080, 1920)) == Camera(1080, 1920, USUAL_FOCAL * 1920)
     assert assumed_camera((1000, 500), focal=700).focal == 700
     assert assumed_camera((1000, 500), fov=90).focal == pytest.approx(500)
+
+
+def test_a_lifter_that_refining_moves_far_is_not_trusted(person):
+    lifter, refinement = knowing(person)
+    lifted = lift_person(lifter, bare(person), 10.0, Sampling(1, 1), refinement)
+    assert lifted.moved < 0.03
+    camera = assumed_camera((1000, 1000))
+    ready = prepare(np.arange(61), np.full((61, 17, 2), 300.0), np.ones((61, 17)), camera, 30.0, "a", "file")
+    assert "refining moves" not in verdict(ready, lifted)[1]
+    good, words = verdict(ready, replace(lifted, moved=0.15))
+    assert not good and "refining moves joints by 150 mm" in words
